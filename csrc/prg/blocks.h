@@ -1,0 +1,43 @@
+// Bit planes and the blocks in which kernels walk over them.
+//
+// Element i of a plane is bit i & 63 of word i >> 6. A bundle of P planes of n bits has
+// P words_of(n) words, block after block: a block holds 1024 elements (16 words) of every plane,
+// plane after plane. The last block is shorter: its planes have what is left of words_of(n).
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "parallel.h"
+
+namespace mpctensor {
+
+constexpr std::int64_t kBlockWords = 16;
+constexpr std::int64_t kBlockElements = 64 * kBlockWords;
+
+// Even, because AES yields two words at a time.
+inline std::int64_t words_of(std::int64_t n) { return 2 * ((n + 127) / 128); }
+
+struct Block {
+  std::int64_t element;   // the first
+  std::int64_t elements;  // 1 .. 1024
+  std::int64_t words;     // of one plane: even, 2 .. 16
+
+  std::int64_t word() const { return element / 64; }
+};
+
+// Runs f(block) for every block of n elements, on up to `threads` threads.
+template <class F>
+void for_each_block(std::int64_t n, int threads, F f) {
+  constexpr std::int64_t grain = 8;
+  const std::int64_t blocks = (n + kBlockElements - 1) / kBlockElements;
+  parallel_for(0, blocks, grain, threads, [&](std::int64_t b, std::int64_t e) {
+    for (; b < e; ++b) {
+      const std::int64_t first = b * kBlockElements;
+      const std::int64_t count = std::min(kBlockElements, n - first);
+      f(Block{first, count, words_of(count)});
+    }
+  });
+}
+
+}  // namespace mpctensor

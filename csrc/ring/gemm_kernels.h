@@ -1,0 +1,43 @@
+// The inner kernels of gemm, one set per instruction set.
+//
+// A panel holds k inner indices of `width` rows of a (or columns of b), two inner indices at a
+// time: for each pair, `width` elements of the even index, then of the odd one (zeros where there
+// is none), and at the end `width` words, the sums over the pairs of even times odd. With them an
+// inner product costs one multiplication a pair (Winograd, "A new algorithm for inner product",
+// 1968):
+//   a0 b0 + a1 b1 = (a0 + b1) (a1 + b0) - a0 a1 - b0 b1,
+// which is exact here because the ring is commutative and nothing rounds.
+#pragma once
+
+#include <cstdint>
+
+#include "gemm.h"
+
+namespace mpctensor::ring {
+
+struct GemmKernels {
+  int rows;     // width of an a panel
+  int columns;  // width of a b panel
+
+  // Packs columns 0 .. count - 1 of g and inner indices (rows of g) 0 .. k - 1 into panels.
+  void (*pack_a)(Source g, int64_t k, int64_t count, uint64_t* panels);
+  void (*pack_b)(Source g, int64_t k, int64_t count, uint64_t* panels);
+
+  // out = [out +] (+-) product of the a panels of m rows and the one b panel of n columns.
+  void (*multiply)(int64_t k, const uint64_t* a, const uint64_t* b, Target out, int64_t m,
+                   int64_t n, Update update);
+
+  // The whole product without packing, for few rows: b is read by rows (its columns side by side),
+  // or by columns (the inner indices of a and b side by side).
+  void (*combine_rows)(int64_t m, int64_t n, int64_t k, Source a, Source b, Target out,
+                       Update update);
+  void (*dot_columns)(int64_t m, int64_t n, int64_t k, Source a, Source b, Target out,
+                      Update update);
+};
+
+// Words of a panel.
+inline int64_t panel_size(int64_t k, int width) { return (k + k % 2 + 1) * width; }
+
+extern const GemmKernels gemm_portable, gemm_avx2, gemm_avx512;
+
+}  // namespace mpctensor::ring

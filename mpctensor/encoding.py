@@ -1,0 +1,86 @@
+"""Real numbers as ring elements and back; no secrecy is involved here.
+
+A value v is carried as the integer round(v * scale) in Z_2^64, read as a signed number. The scale
+is 2^f in base 2 and a power of ten in base 10. |v * scale| must stay below 2^62, so that sums,
+comparisons and truncations have room.
+"""
+
+from __future__ import annotations
+
+from math import log2
+
+import torch
+from torch import Tensor
+
+from .errors import EncodingError
+
+RANGE_BITS = 62
+SATURATION_BITS = 46  # where infinities and huge public fill values come to rest: |v * scale|
+
+
+def describe_scale(scale: int) -> str:
+    """How a scale is spoken of: `16 fractional bits`, `3 fractional digits`, `integers`."""
+    if scale == 1:
+        return "integers"
+    if scale & (scale - 1) == 0:
+        return f"{scale.bit_length() - 1} fractional bits"
+    digits = len(str(scale)) - 1
+    return f"{digits} fractional digits" if scale == 10**digits else f"scale {scale}"
+
+
+def encode(value: Tensor, scale: int, saturate: bool = False) -> Tensor:
+    """Ring elements (int64, contiguous) of a plain tensor.
+
+    saturate: infinities and values out of range come to rest at +-2^46 / scale instead of raising;
+    meant for public fill values and bounds only.
+    Raises EncodingError naming the first value that is NaN, infinite or too large.
+    """
+    if value.is_complex():
+        raise EncodingError(
+            f"`{value.dtype}` cannot be encrypted; encrypt real and imaginary parts"
+        )
+    if not value.is_floating_point():
+        return _encode_integers(value, scale)
+    scaled = value.detach().to(torch.float64) * scale
+    limit = 2.0**RANGE_BITS
+    if saturate:
+        bound = 2.0**SATURATION_BITS
+        if bool(scaled.isnan().any()):
+            raise EncodingError("a public value is NaN, which shares cannot hold")
+        scaled = scaled.clamp(-bound, bound)
+    elif scaled.numel():
+        low, high = torch.aminmax(scaled)
+        if not (low.item() > -limit and high.item() < limit):
+            raise EncodingError(_complaint(value, ~(scaled.abs() < limit), scale))
+    return scaled.round_().to(torch.int64).contiguous()
+
+
+def _encode_integers(value: Tensor, scale: int) -> Tensor:
+    raw = value.detach().to(torch.int64)
+    limit = (1 << RANGE_BITS) // scale
+    if raw.numel():
+        low, high = torch.aminmax(raw)
+        if low.item() < -limit or high.item() > limit:
+            raise EncodingError(_complaint(value, (raw < -limit) | (raw > limit), scale))
+    return (raw * scale).contiguous() if scale != 1 else raw.clone().contiguous()
+
+
+def _complaint(value: Tensor, wrong: Tensor, scale: int) -> str:
+    worst = value[wrong].flatten()[0].item()
+    room = RANGE_BITS - log2(scale)
+    bound = f"2**{room:.0f}" if room == int(room) else f"{2.0**room:.3g}"
+    return (
+        f"`x` has a value {worst:.6g}; with {describe_scale(scale)} |x| must be below {bound}"
+        " (and products below 2**30 at the default precision): scale the data down, replace NaN"
+        " and inf, or choose a smaller precision"
+    )
+
+
+def decode(raw: Tensor, scale: int, dtype: torch.dtype) -> Tensor:
+    """The plain tensor of signed ring elements at a scale."""
+    if dtype == torch.bool:
+        return raw != 0
+    if not dtype.is_floating_point:
+        whole = raw if scale == 1 else torch.round(raw.to(torch.float64) / scale)
+        return whole.to(dtype)
+    return (raw.to(torch.float64) / scale).to(dtype)

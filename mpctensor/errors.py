@@ -1,0 +1,25 @@
+"""The errors that mpctensor raises; each message names the value at fault and the way out."""
+
+
+class MPCError(Exception):
+    """Base of every error that is mpctensor's own."""
+
+
+class SecretLeakError(MPCError, ValueError):
+    """A call would put a secret into plain memory or let control flow depend on it."""
+
+
+class EncodingError(MPCError, ValueError):
+    """A value cannot be represented in the ring: NaN, infinite, or out of range."""
+
+
+class UnsupportedOperationError(MPCError, NotImplementedError):
+    """The operation has no meaning on secret shares yet; the message says what to use instead."""
+
+
+class SessionError(MPCError, RuntimeError):
+    """Tensors of different sessions, a closed session, bad settings, desynchronised parties."""
+
+
+class PeerError(SessionError):
+    """A peer is gone, timed out, or is not who it claims to be."""

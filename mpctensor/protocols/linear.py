@@ -1,0 +1,276 @@
+"""Local operations: constants, sums, and the algebra of scales. Nothing is sent.
+
+The value of a share is its signed ring element divided by a positive integer, the scale. Public
+factors are kept exact by changing the scale (x / 3 is x at three times the scale) for as long as
+the ring has room, so that one truncation settles many factors at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from functools import lru_cache
+from math import frexp, lcm
+
+import torch
+from torch import Tensor
+
+from ..encoding import encode
+from ..session import Session
+from ..share import ABSENT, Part, Share
+from .opening import same_session
+from .truncation import truncate
+
+HEADROOM_BITS = 14  # values below 2^14 keep fitting while public factors pile up in the scale
+SMALL_BITS = 8  # a public summand of fewer bits than this asks for a finer scale
+CONSTANT_BITS = 16  # significant bits of a public tensor that is about to be multiplied
+
+
+def constant(
+    session: Session,
+    value: Tensor,
+    scale: int | None = None,
+    *,
+    unit: int | None = None,
+    saturate: bool = False,
+) -> Share:
+    """A public value as a share: the first party holds it, the others hold zeros.
+
+    scale: of the encoding; None picks as many bits as a following product has room for (integers
+    stay integers). unit: working scale of what comes of it; the session's for floats, 1 for
+    integers and bools. saturate: infinities mean the largest number.
+    """
+    floating = value.dtype.is_floating_point
+    if unit is None:
+        unit = session.unit if floating else 1
+    if scale is None:
+        scale = _scale_for_products(value) if floating else 1
+    raw = encode(value, scale, saturate)
+    parts = session_parts(session, raw)
+    return Share.make(session, parts, value.dtype, scale, unit, raw)
+
+
+def session_parts(session: Session, raw: Tensor) -> tuple[Part, ...]:
+    """Parts of a public value: the first party has it, the others have zeros."""
+    parts: list[Part] = [ABSENT] * session.n
+    for p in session.local:
+        parts[p] = raw.clone() if p == session.first else torch.zeros_like(raw)
+    return tuple(parts)
+
+
+def _scale_for_products(value: Tensor) -> int:
+    """The power of two at which a float tensor has CONSTANT_BITS bits, or is all integers."""
+    if value.numel() == 0:
+        return 1
+    finite = value.detach().to(torch.float64)
+    finite = finite[finite.isfinite()]
+    top = finite.abs().max().item() if finite.numel() else 0.0
+    if top == 0.0:
+        return 1
+    if top < 1 << 30 and bool((finite == finite.round()).all()):
+        return 1
+    bits = max(0, CONSTANT_BITS - frexp(top)[1])
+    return 1 << min(bits, 40)
+
+
+# Sums
+
+
+def align(*shares: Share) -> list[Share]:
+    """A public float tensor's power of two: CONSTANT_BITS bits, or 1 where all are integers."""
+    scales = {share.scale for share in shares}
+    if len(scales) == 1:
+        return list(shares)
+    room = max(share.unit for share in shares) ** 2
+    if lcm(*scales) > room:
+        shares = tuple(rescale(s, room) if room % s.scale else s for s in shares)
+    target = lcm(*(share.scale for share in shares))
+    return [rescale(share, target) for share in shares]
+
+
+def rescale(x: Share, scale: int) -> Share:
+    """The same value at exactly this scale."""
+    if x.scale == scale:
+        return x
+    common = lcm(x.scale, scale)
+    raised = _at_scale(x, common // x.scale, common)
+    return truncate(raised, common // scale) if common != scale else raised
+
+
+def _at_scale(x: Share, factor: int, scale: int) -> Share:
+    """The same value with ring elements multiplied by `factor`, read at `scale`."""
+    if factor == 1 and scale == x.scale:
+        return x
+    parts = x.each(lambda _, part: part * _wrapped(factor))
+    public = None if x.public is None else x.public * _wrapped(factor)
+    return Share.make(x.session, parts, x.dtype, scale, x.unit, public)
+
+
+def _wrapped(factor: int) -> int:
+    """An integer as the signed 64-bit number that torch accepts."""
+    return (factor + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def _joined(
+    x: Share, y: Share, fn: Callable[[Tensor, Tensor], Tensor], dtype: torch.dtype | None = None
+) -> Share:
+    """A linear function of two shares, part by part."""
+    session = same_session(x, y)
+    dtype = dtype or torch.promote_types(x.dtype, y.dtype)
+    x, y = align(x, y)
+    parts = x.each(lambda p, part: fn(part, y.parts[p]))
+    public = None
+    if x.public is not None and y.public is not None:
+        public = fn(x.public, y.public)
+    return Share.make(session, parts, dtype, x.scale, max(x.unit, y.unit), public)
+
+
+def add(x: Share, y: Share) -> Share:
+    """x + y, broadcasting."""
+    return _joined(x, y, torch.add)
+
+
+def sub(x: Share, y: Share) -> Share:
+    """x - y, broadcasting."""
+    return _joined(x, y, torch.sub)
+
+
+def neg(x: Share) -> Share:
+    return x.map(torch.neg)
+
+
+def add_scalar(x: Share, number: float) -> Share:
+    """x + a public number; a small one (an eps of 1e-8) makes the sum finer, it does not vanish."""
+    whole = isinstance(number, int)
+    dtype = x.dtype if whole or x.dtype.is_floating_point else torch.float32
+    unit = x.unit if x.unit > 1 or whole else x.session.unit
+    scale = max(x.scale, unit)
+    if 0 < abs(number) * scale < 1 << SMALL_BITS:
+        scale = max(scale, unit**2)
+    value = torch.tensor(number, dtype=torch.int64 if whole else torch.float64)
+    term = constant(x.session, value, scale, unit=unit, saturate=True)
+    return _joined(x, term, torch.add, dtype)
+
+
+def concatenate(fn: Callable[[Sequence[Tensor]], Tensor], shares: Sequence[Share]) -> Share:
+    """cat, stack and their kin: one structural function of several shares."""
+    session = same_session(*shares)
+    dtype = shares[0].dtype
+    for share in shares[1:]:
+        dtype = torch.promote_types(dtype, share.dtype)
+    aligned = align(*shares)
+    parts = aligned[0].each(lambda p, _: fn([share.parts[p] for share in aligned]))
+    publics = [share.public for share in aligned]
+    public = None if any(v is None for v in publics) else fn([v for v in publics if v is not None])
+    return Share.make(session, parts, dtype, aligned[0].scale, max(s.unit for s in aligned), public)
+
+
+def total(x: Share, dims: Sequence[int] | None = None, keepdim: bool = False) -> Share:
+    """Sum over dims (None: all)."""
+    every = list(range(x.here.dim())) if dims is None else list(dims)
+    dtype = torch.int64 if x.dtype == torch.bool else x.dtype
+    if not every:
+        return x.clone()
+    return x.map(lambda part: part.sum(every, keepdim=keepdim), dtype)
+
+
+# Public factors
+
+
+def scaled(x: Share, factor: float | Fraction) -> Share:
+    """x times a public number, exactly where the number is a short fraction, without a round.
+
+    The scale takes the denominator; once it outgrows the ring's room it is truncated (1 round).
+    """
+    exact = rationalise(factor, _mantissa_bits(x))
+    dtype, unit = x.dtype, x.unit
+    if not isinstance(factor, int):
+        dtype = torch.promote_types(dtype, torch.float32) if not dtype.is_floating_point else dtype
+        unit = max(unit, x.session.unit if unit == 1 else 1)
+    if exact == 1:
+        return Share(x.session, x.map(lambda part: part.clone()).parts, dtype)
+    scale = x.scale * exact.denominator
+    numerator = _wrapped(exact.numerator)
+    parts = x.each(lambda _, part: part * numerator)
+    public = None if x.public is None else x.public * numerator
+    out = Share.make(x.session, parts, dtype, scale, unit, public)
+    return rescale(out, unit**2) if scale > unit**2 << HEADROOM_BITS + 2 else out
+
+
+def _mantissa_bits(x: Share) -> int:
+    """Significant bits for a public factor: what is left beside the value and its scale."""
+    return min(24, max(12, 62 - HEADROOM_BITS - x.scale.bit_length() + 1))
+
+
+@lru_cache(maxsize=4096)
+def rationalise(factor: float | Fraction, bits: int) -> Fraction:
+    """A fraction with a numerator of at most `bits` bits: exact for short decimals and ratios."""
+    if isinstance(factor, (int, Fraction)):
+        exact = Fraction(factor)
+        if isinstance(factor, int) or _short(exact, bits):
+            return exact
+    else:
+        for exact in (Fraction(repr(factor)), Fraction(factor).limit_denominator(10**6)):
+            if float(exact) == factor and _short(exact, bits):
+                return exact
+    if factor == 0:
+        return Fraction(0)
+    shift = bits - frexp(float(factor))[1]
+    power = Fraction(2) ** shift
+    return Fraction(round(Fraction(factor) * power)) / power
+
+
+def _short(exact: Fraction, bits: int) -> bool:
+    return abs(exact.numerator) < 1 << bits and exact.denominator < 1 << 40
+
+
+# Room for products
+
+
+def fit(x: Share) -> Share:
+    """x at a scale of at most its unit, ready for a product; truncated once a value, then cached.
+
+    A view that shows its whole storage finds the truncated storage again (a transposed weight, a
+    saved activation).
+    """
+    if x.scale <= x.unit:
+        return x
+    if x.storage_numel > x.here.numel():
+        return rescale(x, x.unit)
+    derived = x.facts.derived
+    if "fit" not in derived:
+        derived["fit"] = rescale(x.base(), x.unit)
+    flat: Share = derived["fit"]
+    part = x.here
+    size, stride, offset = part.shape, part.stride(), part.storage_offset()
+    out = flat.map(lambda t: t.as_strided(size, stride, offset))
+    return Share(x.session, out.parts, x.dtype)
+
+
+def product_operands(x: Share, y: Share) -> tuple[Share, Share]:
+    """x and y truncated as far as their product needs: its scale stays within unit^2."""
+    room = max(x.unit, y.unit) ** 2
+    if x.scale * y.scale > room:
+        x, y = (fit(x), y) if x.scale * y.unit >= y.scale * x.unit else (x, fit(y))
+    if x.scale * y.scale > room:
+        x, y = fit(x), fit(y)
+    return x, y
+
+
+def store(target: Share, value: Share) -> None:
+    """Write a value in place: at the target's scale, or finer where the target may adopt it.
+
+    A target that covers its whole storage keeps up to unit^2 (small second moments and updates
+    survive); any other target gets the value rounded to its scale.
+    """
+    if value.shape != target.shape:
+        shape = target.shape
+        value = value.map(lambda part: part.expand(shape))
+    finest = target.unit**2
+    if value.scale > target.scale and target.whole and target.scale < finest:
+        target.write(rescale(value, finest), finest)
+        return
+    if target.scale < target.unit:  # a public constant of few bits: make room in all of it
+        base = target.base()
+        base.write(rescale(base, target.unit), target.unit)
+    target.write(rescale(value, target.scale))

@@ -1,0 +1,120 @@
+"""Truncation that never fails: division of a shared value by a public number.
+
+Within |z| < 2^62 the result is floor(z / d) or one more, stochastically rounded and unbiased;
+dividing by d that is no power of two by the wrap bit can be off by one more unit (3% of results).
+Sources: Escudero, Ghosh, Keller, Rachuri, Scholl, "Improved primitives for MPC over mixed
+arithmetic-binary circuits", CRYPTO 2020 [EGK+20]; Dalskov, Escudero, Keller, "Secure evaluation of
+quantized neural networks", PoPETs 2020 [DEK20].
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .. import kernels
+from ..provider.requests import WRAP_BITS
+from ..share import Part, Share
+from ..transport import Opening
+from .opening import Masked, is_open, masked, same_session
+
+OFFSET = 1 << 62
+
+
+def truncate(x: Share, d: int) -> Share:
+    """x divided by the public integer d > 1; the scale shrinks by d.
+
+    Two parties: by the wrap bit (1 round, 1 bit sent an element, 16..64 dealt), unless x is open
+    already; else by opening (64 bits sent, 64 + f or 128 dealt; no round where x is open).
+    """
+    session = same_session(x)
+    if x.scale % d:
+        raise ValueError(f"scale {x.scale} cannot be divided by {d}")
+    if x.public is not None:
+        return _truncate_public(x, d)
+    flat = _flat(x)
+    by_wrap_bit = session.n == 2 and not is_open(flat)
+    parts = _by_wrap_bit(flat, d) if by_wrap_bit else _by_opening(flat, d)
+    out = Share.make(session, parts, x.dtype, x.scale // d, x.unit)
+    return _shaped_like(out, x)
+
+
+def _flat(x: Share) -> Share:
+    """A flat, dense share: the storage where the view shows all of it, else a copy of the view."""
+    return x.base() if x.whole else x.map(lambda part: part.contiguous().view(-1))
+
+
+def _shaped_like(flat: Share, x: Share) -> Share:
+    if x.whole:
+        part = x.here
+        size, stride = part.shape, part.stride()
+        return flat.map(lambda t: t.as_strided(size, stride, 0))
+    return flat.map(lambda t: t.view(x.shape))
+
+
+def _truncate_public(x: Share, d: int) -> Share:
+    """Everybody knows the value: everybody rounds it alike."""
+    raw = x.public
+    assert raw is not None
+    floor = raw.div(d, rounding_mode="floor")
+    value = floor + ((raw - floor * d) * 2 >= d)
+    parts = x.each(lambda p, _: value.clone() if p == x.session.first else value * 0)
+    return Share.make(x.session, parts, x.dtype, x.scale // d, x.unit, value)
+
+
+def _shift_of(d: int) -> int | None:
+    """f where d = 2^f."""
+    return d.bit_length() - 1 if d & (d - 1) == 0 else None
+
+
+def multiple_near_offset(d: int) -> int:
+    """The multiple of d nearest to 2^62; it is added before a division to make z positive."""
+    return d * ((OFFSET + d // 2) // d)
+
+
+def _by_wrap_bit(x: Share, d: int) -> tuple[Part, ...]:
+    """Two parties.
+
+    1. party 0 adds the offset: x0 + x1 = z' + w 2^64, z' < 2^63, w = m0 or m1, m_i = msb(x_i)
+    2. open e_i = m_i xor (own random bit)       (1 round, 1 bit an element)
+    3. [m0 m1] from e_0, e_1 and the dealt product of the two random bits
+    4. each party divides its own share and corrects for the wrap
+    """
+    session, n = x.session, x.here.numel()
+    f = _shift_of(d)
+    offset = OFFSET if f is not None else multiple_near_offset(d)
+    dealt = session.deal("wrap", (), (n, 64 if f is None else f))
+    own = {p: kernels.prg_bundle(dealt.keys[p], WRAP_BITS, 1, n)[0] for p in session.local}
+    messages = x.each(lambda p, part: kernels.wrap_open(part, offset if p == 0 else 0, own[p]))
+    e0, e1 = session.transport.open([Opening(messages, "stack", n)])[0]
+    coin = session.public_words(0 if f is not None else n, "coin")
+
+    def finish(p: int, part: Tensor) -> Tensor:
+        product = dealt.part(p, 0)
+        if f is not None:
+            return kernels.wrap_shift(part, p, e0, e1, own[p], product, f)
+        return kernels.wrap_divide(part, p, e0, e1, own[p], product, d, coin)
+
+    return x.each(finish)
+
+
+def _by_opening(x: Share, d: int) -> tuple[Part, ...]:
+    """Any number of parties: from c = z + r and functions of r; no round where c is known."""
+    return divide_masked(masked(x)[0], d)
+
+
+def divide_masked(m: Masked, d: int) -> tuple[Part, ...]:
+    """Shares of z / d from the masked form of a flat share."""
+    session = m.share.session
+    f = _shift_of(d)
+    dealt = session.deal(
+        "open_shift" if f is not None else "open_divide", [m.mask], [d if f is None else f]
+    )
+
+    def finish(p: int, _: Tensor) -> Tensor:
+        first = p == session.first
+        a, b = dealt.part(p, 0), dealt.part(p, 1)
+        if f is not None:
+            return kernels.open_shift(m.c, a, b, f, first)
+        return kernels.open_divide(m.c, a, b, d, first)
+
+    return m.share.each(finish)

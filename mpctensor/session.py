@@ -1,0 +1,305 @@
+"""Who takes part, where they run, which settings: the session that every secret belongs to.
+
+A session knows n >= 2 parties, the provider, and which parties live in this process (`local`; in a
+simulated session all of them). Operation numbers and mask ids come from here, in the same order at
+every party, and are never rolled back.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import kernels
+from .encoding import RANGE_BITS
+from .errors import SessionError
+from .provider import Dealer, Dealt, PartyKeys, Provider, Request
+from .provider.keys import derive
+from .share import ABSENT
+from .transport import Meter, SimulatedTransport, Transport
+
+MAX_PRECISION = 24
+
+
+def check_precision(precision: int, base: int) -> int:
+    """The unit scale base ** precision; a product of two unit-scale values must fit the ring."""
+    if base not in (2, 10):
+        raise SessionError(f"`base` is {base!r}; use 2 (fractional bits) or 10 (decimal digits)")
+    if isinstance(precision, bool) or not isinstance(precision, int) or precision < 0:
+        raise SessionError(f"`precision` is {precision!r}; use a whole number of digits, 0 or more")
+    unit: int = base**precision
+    if unit > 1 << MAX_PRECISION:
+        most = MAX_PRECISION if base == 2 else 7
+        raise SessionError(
+            f"`precision` is {precision} in base {base}, too large for the ring: a product carries"
+            f" twice the digits in {RANGE_BITS} bits; use at most {most}"
+        )
+    return unit
+
+
+class Session:
+    """One run of the protocol among named parties. Made by `mpctensor.init`.
+
+    names: the parties. provider_name: who deals. local: indices of the parties in this process.
+    unit: the default working scale (2 ** 16). meter: counts rounds and bytes. describe: how a
+    tensor of this session prints itself, where that is not the usual form.
+    """
+
+    describe: Callable[[Any], str] | None = None
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        provider_name: str,
+        *,
+        unit: int,
+        keys: dict[int, PartyKeys],
+        provider: Provider,
+        transport: Transport,
+        meter: Meter,
+        public_seed: bytes,
+    ) -> None:
+        self.names = tuple(names)
+        self.provider_name = provider_name
+        self.n = len(self.names)
+        self.local = tuple(sorted(keys))
+        self.unit = unit
+        self.meter = meter
+        self.transport = transport
+        self._provider = provider
+        self._keys = keys
+        self._public_seed = public_seed
+        self._operations = 0
+        self._masks = 0
+        self._process = os.getpid()
+        self._closed = False
+
+    # Life
+
+    def check_open(self) -> None:
+        """Raise SessionError when the session is closed or this process is a fork of its owner."""
+        if self._closed:
+            raise SessionError(f"{self!r} is closed: encrypt the values again in an open session")
+        if os.getpid() != self._process:
+            raise SessionError(
+                f"{self!r} was made in process {self._process}, this is {os.getpid()}: a forked"
+                " child would repeat masks; make a session of its own with mpctensor.init()"
+            )
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """Forget the keys; tensors of this session raise SessionError from now on."""
+        self._closed = True
+        self._keys = {}
+        if self in _stack:
+            _stack.remove(self)
+
+    def __enter__(self) -> Session:
+        self.check_open()
+        if not (_stack and _stack[-1] is self):
+            _stack.append(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed session" if self._closed else "session"
+        return f"<{state} of {', '.join(self.names)}; provider {self.provider_name}>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Session:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise SessionError("a session holds keys and cannot be pickled")
+
+    # Counters
+
+    def next_operation(self) -> int:
+        """The number of the next operation, taken before its work starts."""
+        self.check_open()
+        self._operations += 1
+        return self._operations
+
+    def next_mask(self) -> int:
+        """A fresh mask id."""
+        self.check_open()
+        self._masks += 1
+        return self._masks
+
+    # Correlated randomness
+
+    def party(self, p: int) -> PartyKeys:
+        return self._keys[p]
+
+    @property
+    def first(self) -> int:
+        """The party that adds public terms."""
+        return 0
+
+    def deal(self, op: str, operands: Sequence[Any], params: Sequence[Any] = ()) -> Dealt:
+        """Ask the provider for an operation's correlated randomness."""
+        request = Request(op, self.next_operation(), tuple(operands), tuple(params))
+        last = self.n - 1
+        corrections = self._provider.deal(request) if last in self.local else None
+        self.meter.count_provider(request.dealt_bytes)
+        keys = {p: self._keys[p].operation(request) for p in self.local}
+        return Dealt(request, keys, corrections, last)
+
+    def input(self, raw: Tensor | None, size: Sequence[int], source: int) -> tuple[Any, ...]:
+        """Share ring elements that party `source` holds; costs no bytes.
+
+        Every other party's part is the PRG output that it shares with the source.
+        raw: int64 of `size` where the source lives here, else None.
+        """
+        number = self.next_operation()
+        n = int(torch.Size(size).numel())
+        parts: list[Any] = [ABSENT] * self.n
+        for p in self.local:
+            if p != source:
+                parts[p] = self._keys[p].input(source, number, n).view(size)
+                continue
+            if raw is None:
+                raise SessionError(f"{self.names[source]} has to pass the values to share")
+            own = raw.contiguous().view(-1).clone()
+            for q in range(self.n):
+                if q != source:
+                    own -= self._keys[p].input(q, number, n)
+            parts[p] = own.view(size)
+        return tuple(parts)
+
+    def public_words(self, n: int, purpose: str = "public") -> Tensor:
+        """n random int64 words known to all parties, fresh for every call."""
+        number = self.next_operation()
+        key = derive(self._public_seed, purpose, b"", number.to_bytes(8, "little"))
+        return kernels.prg(key, number, 0, n)
+
+    def public_generator(self) -> torch.Generator:
+        """A generator in the same fresh state at every party (dropout, random fills)."""
+        return torch.Generator().manual_seed(int(self.public_words(1)[0]) & (2**63 - 1))
+
+    def index(self, name: str, argument: str) -> int:
+        """The index of a party by name; `argument` is how the caller spoke of it."""
+        if name not in self.names:
+            raise SessionError(
+                f"`{argument}` names {name!r}, but the parties are {', '.join(self.names)}"
+            )
+        return self.names.index(name)
+
+
+_stack: list[Session] = []
+
+
+def current() -> Session:
+    """The active session; the first use makes the default simulated one."""
+    if not _stack:
+        init()
+    return _stack[-1]
+
+
+def active() -> Session | None:
+    """The active session, or None where none was made yet."""
+    return _stack[-1] if _stack else None
+
+
+def init(
+    parties: Sequence[str] = ("alice", "bob"),
+    provider: str = "james",
+    *,
+    config: Any = None,
+    precision: int = 16,
+    base: int = 2,
+    seed: int | None = None,
+) -> Session:
+    """Make the active session: simulated, every party and the provider in this process.
+
+    parties: two or more distinct names. provider: another name. precision: digits of fixed point in
+    `base` (2: bits, 10: decimal digits). seed: makes the run repeatable, for tests only (shares
+    then follow from the seed and protect nothing). Use as a context manager to close it at the end.
+    Raises SessionError for bad names or settings.
+    """
+    names = check_names(parties, provider)
+    if config is not None:
+        raise SessionError(
+            "`config`: deployed sessions are not available in this version; leave it out"
+        )
+    session = simulated(names, provider, unit=check_precision(precision, base), seed=seed)
+    _stack.append(session)
+    return session
+
+
+def check_names(parties: Sequence[str], provider: str) -> tuple[str, ...]:
+    if isinstance(parties, str):
+        raise SessionError(f"`parties` is the single name {parties!r}; pass a tuple of two or more")
+    names = tuple(parties)
+    if len(names) < 2:
+        raise SessionError(f"`parties` has {len(names)} name(s); shares need at least two parties")
+    for name in (*names, provider):
+        if not isinstance(name, str) or not name:
+            raise SessionError(f"{name!r} is not a name; parties and provider are named by strings")
+    if len(set(names)) < len(names):
+        raise SessionError(f"`parties` names someone twice: {', '.join(names)}")
+    if provider in names:
+        raise SessionError(
+            f"the provider {provider!r} is also a party; it knows every mask, so it must be another"
+        )
+    return names
+
+
+def simulated(
+    names: Sequence[str],
+    provider_name: str,
+    *,
+    unit: int,
+    seed: int | None = None,
+    local: Sequence[int] | None = None,
+    transport: Transport | None = None,
+    provider: Provider | None = None,
+) -> Session:
+    """A session in one process. local, transport, provider: stand-ins that tests put in place."""
+    fresh = _seeds(seed)
+    n = len(names)
+    members = [fresh() for _ in range(n + 1)]
+    nonce = blake2b(b"".join(members), digest_size=32).digest()
+    provider_seeds = [fresh() for _ in range(n)]
+    pairs = {(p, q): fresh() for p in range(n) for q in range(p + 1, n)}
+    public_seed = fresh()
+    keys = {}
+    for p in range(n) if local is None else local:
+        peers = {q: pairs[min(p, q), max(p, q)] for q in range(n) if q != p}
+        keys[p] = PartyKeys(provider_seeds[p], peers, nonce)
+    meter = Meter()
+    return Session(
+        names,
+        provider_name,
+        unit=unit,
+        keys=keys,
+        provider=provider or Dealer(provider_seeds, nonce),
+        transport=transport or SimulatedTransport(n, meter),
+        meter=meter,
+        public_seed=public_seed,
+    )
+
+
+def _seeds(seed: int | None) -> Any:
+    """A source of 32-byte seeds: the operating system, or a repeatable one for tests."""
+    if seed is None:
+        return lambda: secrets.token_bytes(32)
+    counter = iter(range(1 << 62))
+    root = str(int(seed)).encode()
+    return lambda: blake2b(root, digest_size=32, salt=next(counter).to_bytes(8, "little")).digest()

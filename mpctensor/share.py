@@ -1,0 +1,236 @@
+"""A value split among the parties, and what is publicly known about it.
+
+A `Share` holds one int64 part per party; parts of parties that live elsewhere are `ABSENT`. Public
+facts about a value (its scale, its mask, its opening, comparison bits) hang on the *storage* of the
+parts, so that every view, detached alias and saved tensor finds them, and a clone does not.
+Every write goes through `Share.write`, which drops the facts before the first byte changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .errors import SessionError
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+class Absent:
+    """Stands for the part of a party that lives in another process; any use of it is a bug."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise SessionError(f"the part of another party was read (`{name}`)")
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT = Absent()
+FACTS = "_mpctensor_facts"  # the attribute of a storage
+Part = Any  # Tensor (int64) of a local party, or ABSENT
+
+
+class Facts:
+    """Public knowledge about one storage of parts.
+
+    scale: the value is the ring element (as a signed integer) divided by this positive integer.
+    unit: the scale to which operands are truncated before a product; 1 for integers and bools.
+    public: the ring elements themselves (flat, storage layout) when every party knows them.
+    mask, opened, known: the mask's id, the flat opened value x + r, and which positions of it are
+    valid (True: all of them).
+    derived: results kept for reuse, by name (the truncated value, comparison bits); they hold for
+    exactly this value and vanish with it.
+    """
+
+    __slots__ = ("derived", "known", "mask", "opened", "public", "scale", "torch_version", "unit")
+
+    def __init__(self, scale: int, unit: int, public: Tensor | None = None) -> None:
+        self.scale = scale
+        self.unit = unit
+        self.public = public
+        self.mask: int | None = None
+        self.opened: Tensor | None = None
+        self.known: bool | Tensor = False
+        self.derived: dict[str, Any] = {}
+        self.torch_version = 0
+
+    def forget(self) -> None:
+        """Drop everything that the coming write makes untrue; the scale stays."""
+        self.public = None
+        self.forget_opening()
+        self.derived = {}
+
+    def forget_opening(self) -> None:
+        """Drop mask and opening; the next opening takes a fresh mask."""
+        self.mask = self.opened = None
+        self.known = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Share:
+    """An additively shared tensor: the value is sum(parts) mod 2^64, signed, divided by `scale`.
+
+    parts: one int64 tensor per party, all of one size, stride and offset (or ABSENT).
+    dtype: the plain dtype that the user sees (float32, int64, bool, ...).
+    """
+
+    session: Session
+    parts: tuple[Part, ...]
+    dtype: torch.dtype
+
+    @staticmethod
+    def make(
+        session: Session,
+        parts: Sequence[Part],
+        dtype: torch.dtype,
+        scale: int,
+        unit: int,
+        public: Tensor | None = None,
+    ) -> Share:
+        """A share on fresh storages. public: the ring elements where everybody knows them."""
+        share = Share(session, tuple(parts), dtype)
+        part = share.here
+        if (
+            public is not None
+            and public.untyped_storage().nbytes() != part.untyped_storage().nbytes()
+        ):
+            public = public.clone(memory_format=torch.contiguous_format)
+        facts = Facts(scale, unit, None if public is None else flat_storage(public))
+        facts.torch_version = _version(part)
+        setattr(part.untyped_storage(), FACTS, facts)
+        return share
+
+    @property
+    def here(self) -> Tensor:
+        """The part of the first party that lives in this process: shape, strides, storage."""
+        return self.parts[self.session.local[0]]
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.here.shape
+
+    @property
+    def facts(self) -> Facts:
+        part = self.here
+        facts: Facts | None = getattr(part.untyped_storage(), FACTS, None)
+        if facts is None:
+            raise SessionError("a share without facts: its parts were made outside of `Share.make`")
+        if _version(part) != facts.torch_version:  # written behind our back
+            facts.forget()
+            facts.torch_version = _version(part)
+        return facts
+
+    @property
+    def scale(self) -> int:
+        return self.facts.scale
+
+    @property
+    def unit(self) -> int:
+        return self.facts.unit
+
+    @property
+    def public(self) -> Tensor | None:
+        """The ring elements (shaped as this view) where every party knows them, else None."""
+        flat = self.facts.public
+        return None if flat is None else self.view_of(flat)
+
+    def view_of(self, flat: Tensor) -> Tensor:
+        """The view of a flat tensor in storage layout that this share is of its own storage."""
+        part = self.here
+        return flat.as_strided(part.shape, part.stride(), part.storage_offset())
+
+    @property
+    def storage_numel(self) -> int:
+        return self.here.untyped_storage().nbytes() // 8
+
+    @property
+    def whole(self) -> bool:
+        """Whether this view shows each element of its storage exactly once."""
+        part = self.here
+        return part.numel() == self.storage_numel and _dense(part)
+
+    def base(self) -> Share:
+        """The whole storage as a flat share (same facts)."""
+        n = self.storage_numel
+        return Share(
+            self.session, self.each(lambda _, part: part.as_strided((n,), (1,), 0)), self.dtype
+        )
+
+    def each(self, fn: Callable[[int, Tensor], Tensor]) -> tuple[Part, ...]:
+        """fn(party, part) at every party that lives here."""
+        local = self.session.local
+        return tuple(fn(p, part) if p in local else ABSENT for p, part in enumerate(self.parts))
+
+    def map(self, fn: Callable[[Tensor], Tensor], dtype: torch.dtype | None = None) -> Share:
+        """A linear function with public structure (view, sum, pad, gather ...), part by part.
+
+        A result that aliases this storage shares its facts; a fresh one gets the same scale.
+        """
+        parts = self.each(lambda _, part: fn(part))
+        out = Share(self.session, parts, dtype or self.dtype)
+        storage = out.here.untyped_storage()
+        if getattr(storage, FACTS, None) is None:
+            facts, public = self.facts, self.public
+            known = None if public is None else fn(public)
+            return Share.make(self.session, parts, out.dtype, facts.scale, facts.unit, known)
+        return out
+
+    def clone(self) -> Share:
+        """Fresh contiguous storages with the same value; a new value gets a new mask."""
+        return self.map(lambda part: part.clone(memory_format=torch.contiguous_format))
+
+    def write(self, value: Share, scale: int | None = None) -> None:
+        """Overwrite in place (every view of this storage sees it).
+
+        value: already at the scale of this storage, or at `scale`, which the storage adopts; only
+        a share that covers its whole storage may adopt a new scale.
+        """
+        facts = self.facts
+        sources = value.parts
+        if _overlap(self.here, value.here):
+            sources = value.each(lambda _, part: part.clone())
+        public = value.public if self.whole and value.shape == self.shape else None
+        keep = None
+        if public is not None:
+            keep = torch.empty(self.storage_numel, dtype=torch.int64)
+            self.view_of(keep).copy_(public)
+        facts.forget()
+        if scale is not None:
+            facts.scale = scale
+        facts.public = keep
+        for p in self.session.local:
+            self.parts[p].copy_(sources[p])
+        facts.torch_version = _version(self.here)
+
+
+def flat_storage(tensor: Tensor) -> Tensor:
+    """The whole storage of an int64 tensor, flat."""
+    n = tensor.untyped_storage().nbytes() // 8
+    return tensor.as_strided((n,), (1,), 0)
+
+
+def _version(part: Tensor) -> int:
+    """torch's count of writes; tensors made under inference_mode have none."""
+    return 0 if part.is_inference() else part._version
+
+
+def _dense(part: Tensor) -> bool:
+    """Whether the strides are those of a permuted contiguous tensor."""
+    expected = 1
+    for stride, size in sorted(zip(part.stride(), part.shape, strict=True)):
+        if size == 1:
+            continue
+        if stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def _overlap(a: Tensor, b: Tensor) -> bool:
+    return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()

@@ -1,0 +1,350 @@
+"""SharedTensor: what a user holds in place of a plain tensor. It knows no protocol.
+
+A wrapper subclass with the plain shape, strides and dtype, so that torch's own autograd, modules
+and optimizers carry it. `__torch_function__` is the front door (whole functions that a protocol
+computes better than their pieces, and refusals); `__torch_dispatch__`, below autograd, finds each
+aten op's meaning on shares in `ops`. What has no meaning there raises: nothing is ever computed on
+raw shares by accident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+from torch._C import DisableTorchFunctionSubclass
+
+from .encoding import describe_scale
+from .errors import MPCError, SecretLeakError, UnsupportedOperationError
+from .ops.creation import write
+from .ops.deferred import Deferred
+from .ops.fallback import functional_twin, rewritten, written_arguments
+from .ops.guard import check_targets, guarded
+from .ops.registry import ATEN, FRONT, REFUSED, SHAPE_ONLY
+from .protocols import reveal_value
+from .session import Session
+from .share import Share
+
+
+class SharedTensor(torch.Tensor):
+    """A tensor whose values are secret, shared among the parties of a session.
+
+    Made by `mpctensor.encrypt`; behaves like a torch.Tensor of the plain shape and dtype.
+    `decrypt()` gives the plain value.
+    """
+
+    _held: Share | Deferred
+
+    @staticmethod
+    def __new__(cls, share: Share | Deferred, requires_grad: bool = False) -> SharedTensor:
+        part = share.here
+        tensor: SharedTensor = torch.Tensor._make_wrapper_subclass(
+            cls,
+            part.shape,
+            strides=part.stride(),
+            storage_offset=part.storage_offset(),
+            dtype=share.dtype,
+            requires_grad=requires_grad,
+        )
+        tensor._held = share
+        return tensor
+
+    @property
+    def _share(self) -> Share:
+        """The share behind the wrapper; computed now where it was deferred."""
+        held = self._held
+        if type(held) is Deferred:
+            held = self._held = held.settle()
+        return held  # type: ignore[return-value]
+
+    @_share.setter
+    def _share(self, share: Share) -> None:
+        self._held = share
+
+    @property
+    def shares(self) -> tuple[Tensor, ...]:
+        """Copies of the int64 share tensors that this process holds."""
+        share = self._share
+        return tuple(share.parts[p].clone() for p in share.session.local)
+
+    def decrypt(self, dst: str | Sequence[str] | None = None) -> Tensor | None:
+        """The plain value, revealed to all parties, or to those named in `dst`.
+
+        With `dst` the other parties get None: a branch on that differs between parties, and code
+        after it must not differ in what it computes on secrets. The shared form stays as it is.
+        """
+        share = self._share
+        names = (dst,) if isinstance(dst, str) else dst
+        receivers = None if names is None else [share.session.index(name, "dst") for name in names]
+        with share.session.meter.operation("decrypt"):
+            return reveal_value(share, receivers)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        held = self._held
+        describe = getattr(held.session, "describe", None)
+        if describe is not None:
+            return str(describe(self))
+        kind = "Parameter of SharedTensor" if isinstance(self, torch.nn.Parameter) else "SharedTensor"
+        with DisableTorchFunctionSubclass():
+            facts = [f"shape={tuple(self.shape)}", f"dtype={self.dtype}"]
+            if held.dtype.is_floating_point:
+                facts.append(f"precision={describe_scale(held.unit)}")
+            facts.append(f"parties=({', '.join(held.session.names)})")
+            if self.grad_fn is not None:
+                facts.append(f"grad_fn=<{self.grad_fn.name()}>")
+            elif self.requires_grad:
+                facts.append("requires_grad=True")
+        return f"{kind}({', '.join(facts)})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SharedTensor:
+        if id(self) in memo:
+            return memo[id(self)]  # type: ignore[no-any-return]
+        with DisableTorchFunctionSubclass():
+            if not self.is_leaf:
+                raise RuntimeError(
+                    "only leaf tensors can be deep-copied; detach() this result of a computation"
+                )
+            copy = SharedTensor(self._share.clone(), self.requires_grad)
+            if isinstance(self, torch.nn.Parameter):
+                copy._is_param = True  # type: ignore[attr-defined]
+            memo[id(self)] = copy
+            if self.grad is not None:
+                copy.grad = self.grad.__deepcopy__(memo)
+        return copy
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise SecretLeakError(
+            "a SharedTensor cannot be pickled or saved: its shares belong to a running session;"
+            " decrypt() it and save the plain value (mpctensor.decrypt(model))"
+        )
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        handler = FRONT.get(func, func)
+        name = getattr(func, "__name__", "")
+        with DisableTorchFunctionSubclass():
+            if name in _TRANSPARENT:
+                return handler(*args, **kwargs)
+            if torch.is_grad_enabled():
+                args = [guarded(a) for a in args]
+                kwargs = {k: guarded(v) for k, v in kwargs.items()} if kwargs else kwargs
+            with _Named(name):
+                return handler(*args, **kwargs)
+
+    @classmethod
+    def __torch_dispatch__(
+        cls,
+        func: Any,
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        plan = _PLANS.get(func)
+        if plan is None:
+            plan = _PLANS[func] = Plan(func)
+        if torch.is_inference_mode_enabled():  # parts must be normal tensors: their versions count
+            with torch.inference_mode(False), torch.no_grad():
+                return plan.run(args, kwargs or {})
+        return plan.run(args, kwargs or {})
+
+
+def wrap(share: Share | Deferred, requires_grad: bool = False) -> SharedTensor:
+    """A SharedTensor around a share."""
+    return SharedTensor(share, requires_grad)
+
+
+def unwrap(tensor: SharedTensor) -> Share:
+    """The share of a SharedTensor."""
+    return tensor._share
+
+
+# Functions that say nothing of the user's operation, or meet plain leaves for good reason.
+_TRANSPARENT = {"__get__", "__set__", "__delete__", "backward", "grad", "register_hook"}
+
+
+class _Named:
+    """Remembers the outermost function that the user called, for messages and cost tables."""
+
+    current: str | None = None
+    __slots__ = ("name", "outer")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        self.outer = _Named.current
+        if self.outer is None:
+            _Named.current = self.name
+
+    def __exit__(self, *exception: Any) -> None:
+        _Named.current = self.outer
+
+
+class Plan:
+    """How one aten overload is carried out; made at its first use."""
+
+    def __init__(self, func: Any) -> None:
+        self.func = func
+        self.name = func._schema.name.partition("::")[2]
+        self.written = written_arguments(func)
+        self.handler, self.on_wrappers = _resolved(func)
+
+    def run(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        if self.written:
+            check_targets(self.user_name, [self._argument(w, args, kwargs) for w in self.written])
+        if self.handler is None:
+            return self._run_on_wrappers(args, kwargs)
+        lazy = self.func in SHAPE_ONLY
+        found: list[Share] = []
+        bare = [_bare(a, lazy, found) for a in args]
+        options = {k: _bare(v, lazy, found) for k, v in kwargs.items()} if kwargs else kwargs
+        session = found[0].session
+        session.check_open()
+        try:
+            with session.meter.operation(self.user_name):
+                out = self.handler(*bare, **options)
+        except MPCError:
+            raise
+        except (RuntimeError, ValueError, IndexError, TypeError):
+            _raise_as_torch(self.func, args, kwargs)
+            raise
+        return self._argument(self.written[0], args, kwargs) if self.written else _wrapped(out)
+
+    @property
+    def user_name(self) -> str:
+        return _Named.current or self.name
+
+    def _run_on_wrappers(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        if self.func in REFUSED:
+            raise SecretLeakError(f"`{self.user_name}` {REFUSED[self.func]}")
+        if self.on_wrappers is None:
+            raise UnsupportedOperationError(_unsupported(self.user_name, self.func))
+        session = _session_of(args) or _session_of(kwargs.values())
+        with _Named(self.name):
+            if session is None:
+                out = self.on_wrappers(*args, **kwargs)
+            else:
+                with session.meter.operation(self.user_name):
+                    out = self.on_wrappers(*args, **kwargs)
+            if out is NotImplemented:
+                raise UnsupportedOperationError(_unsupported(self.user_name, self.func))
+        return out
+
+    @staticmethod
+    def _argument(place: tuple[int, str], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        position, name = place
+        return args[position] if position < len(args) else kwargs.get(name)
+
+
+_PLANS: dict[Any, Plan] = {}
+
+
+def _resolved(func: Any) -> tuple[Callable[..., Any] | None, Callable[..., Any] | None]:
+    """(handler on Shares, function on wrappers): the first that exists is used."""
+    if func in REFUSED:
+        return None, None
+    if func in ATEN:
+        return ATEN[func], None
+    twin = functional_twin(func)
+    if twin is not None and (twin in ATEN or twin in REFUSED or rewritten(twin) is not None):
+        in_place = func._schema.name.endswith("_")
+        if in_place and twin in ATEN:
+            compute = ATEN[twin]
+            return (lambda target, *args, **kwargs: write(target, compute(target, *args, **kwargs))), None
+        return None, _through_twin(func, twin)
+    return None, rewritten(func)
+
+
+def _through_twin(func: Any, twin: Any) -> Callable[..., Any]:
+    """Run the functional twin and copy its results into what the overload writes to."""
+    places = written_arguments(func)
+    in_place = func._schema.name.endswith("_")
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        targets = [Plan._argument(place, args, kwargs) for place in places]
+        if not in_place:
+            names = {name for _, name in places}
+            kwargs = {key: value for key, value in kwargs.items() if key not in names}
+        results = twin(*args, **kwargs)
+        for target, value in zip(targets, results if len(places) > 1 else [results], strict=True):
+            if target.shape != value.shape and not in_place:
+                raise RuntimeError(f"`out` has shape {tuple(target.shape)}, not {tuple(value.shape)}")
+            target.copy_(value)
+        return targets[0] if len(targets) == 1 else tuple(targets)
+
+    return run
+
+
+def _bare(value: Any, lazy: bool, found: list[Any]) -> Any:
+    """The argument with Shares in place of SharedTensors; they are noted in `found`."""
+    if isinstance(value, SharedTensor):
+        share = value._held if lazy else value._share
+        found.append(share)
+        return share
+    if type(value) is list or type(value) is tuple:
+        return [_bare(v, lazy, found) for v in value]
+    return value
+
+
+def _wrapped(out: Any) -> Any:
+    """Results as a user sees them."""
+    if type(out) is Share or type(out) is Deferred:
+        return SharedTensor(out)
+    if isinstance(out, (list, tuple)):
+        return type(out)(_wrapped(value) for value in out)
+    return out
+
+
+def _session_of(values: Iterable[Any]) -> Session | None:
+    for value in values:
+        if isinstance(value, SharedTensor):
+            return value._held.session
+        if isinstance(value, (list, tuple)):
+            session = _session_of(value)
+            if session is not None:
+                return session
+    return None
+
+
+def _raise_as_torch(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """Run the call on shapes alone: wrong shapes and dtypes then give torch's own message."""
+    with torch.inference_mode():
+        func(*[_shape_only(a) for a in args], **{k: _shape_only(v) for k, v in kwargs.items()})
+
+
+def _shape_only(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        with DisableTorchFunctionSubclass():
+            return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+    if isinstance(value, (list, tuple)):
+        return type(value)(_shape_only(v) for v in value)
+    return value
+
+
+_INSTEAD = {
+    "sort": "compare with thresholds, or use max, min, argmax, argmin",
+    "topk": "use max or argmax",
+    "median": "use mean, max or min",
+    "kthvalue": "use max or min",
+    "floor": "keep the value in fixed point",
+    "round": "keep the value in fixed point",
+    "multinomial": "decrypt() the probabilities if they may be known",
+    "embedding": "multiply a one-hot encoding with the table",
+    "bernoulli": "draw with a public probability",
+}
+
+
+def _unsupported(name: str, func: Any) -> str:
+    inner = str(func)
+    through = "" if f".{name}." in inner else f" (through `{inner}`)"
+    instead = _INSTEAD.get(name, "write it with supported operations (docs/protocols.md), or decrypt() first")
+    return f"`{name}`{through} has no meaning on secret shares yet: {instead}"

@@ -1,0 +1,133 @@
+"""kernels.matmul against torch's int64 product, which wraps modulo 2^64 as the ring does."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from mpctensor import kernels
+
+ISAS = ["portable", "avx2", "avx512"]
+SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33]
+
+
+def words(*shape: int) -> Tensor:
+    """Uniform ring elements."""
+    low = torch.randint(0, 2**32, shape, dtype=torch.int64)
+    return (torch.randint(0, 2**32, shape, dtype=torch.int64) << 32) | low
+
+
+@pytest.fixture(params=ISAS, autouse=True)
+def each_isa(request: pytest.FixtureRequest):
+    """Run every test on every instruction set that this machine has."""
+    best = kernels.isa()
+    torch.manual_seed(7)
+    try:
+        kernels.force_isa(request.param)
+    except ValueError:
+        pytest.skip(f"no {request.param} here")
+    yield
+    kernels.force_isa(best)
+
+
+@pytest.mark.parametrize("m", SIZES)
+def test_every_edge(m: int) -> None:
+    for n in SIZES:
+        for k in [1, 2, 3, 10]:
+            a, b = words(m, k), words(k, n)
+            assert torch.equal(kernels.matmul(a, b), a @ b), (m, k, n)
+
+
+@pytest.mark.parametrize(
+    "m, k, n",
+    [(1, 700, 300), (300, 700, 1), (3, 257, 5), (64, 784, 128), (130, 512, 70), (800, 40, 33),
+     (5, 9, 1700), (1, 1, 2000), (2000, 1, 1), (65, 600, 1601)],
+)  # fmt: skip
+def test_block_borders(m: int, k: int, n: int) -> None:
+    a, b = words(m, k), words(k, n)
+    expected = a @ b
+    assert torch.equal(kernels.matmul(a, b), expected)
+    assert torch.equal(kernels.matmul(a.t().contiguous().t(), b), expected)
+    assert torch.equal(kernels.matmul(a, b.t().contiguous().t()), expected)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)])
+def test_empty(shape: tuple[int, int, int]) -> None:
+    m, k, n = shape
+    out = words(m, n)
+    assert torch.equal(kernels.matmul(words(m, k), words(k, n)), torch.zeros_like(out))
+    kept = kernels.matmul(words(m, k), words(k, n), out.clone(), accumulate=True)
+    assert torch.equal(kept, out)
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("negate", [False, True])
+def test_accumulate_and_negate(accumulate: bool, negate: bool) -> None:
+    for m, k, n in [(3, 5, 2), (17, 300, 19)]:
+        a, b, out = words(m, k), words(k, n), words(m, n)
+        expected = (out if accumulate else 0) + (-(a @ b) if negate else a @ b)
+        result = kernels.matmul(a, b, out, accumulate=accumulate, negate=negate)
+        assert result is out
+        assert torch.equal(out, expected)
+
+
+def test_strided_operands() -> None:
+    a, b = words(40, 30)[1::3, ::2], words(45, 50)[::3, 4:29:3]
+    assert torch.equal(kernels.matmul(a, b), a @ b)
+    a, b = words(9, 6, 5).permute(2, 1, 0), words(9, 4, 5).permute(2, 0, 1)
+    assert torch.equal(kernels.matmul(a, b), a @ b)
+    ones = torch.ones(1, 1, dtype=torch.int64).expand(7, 30)
+    assert torch.equal(kernels.matmul(ones, words(30, 4).fill_(3)), torch.full((7, 4), 90))
+
+
+@pytest.mark.parametrize(
+    "a_shape, b_shape",
+    [((3, 4, 5), (3, 5, 6)), ((3, 4, 5), (5, 6)), ((4, 5), (3, 5, 6)), ((2, 1, 4, 5), (3, 5, 6)),
+     ((2, 3, 4, 5), (2, 3, 5, 1)), ((1, 4, 5), (1, 5, 6)), ((0, 4, 5), (5, 6)),
+     ((12, 2, 16, 8), (12, 2, 8, 16))],
+)  # fmt: skip
+def test_batches(a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> None:
+    a, b = words(*a_shape), words(*b_shape)
+    assert torch.equal(kernels.matmul(a, b), a @ b)
+
+
+def test_threads_do_not_change_the_result() -> None:
+    a, b, stack = words(200, 600), words(600, 150), words(6, 600, 40)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = kernels.matmul(a, b), kernels.matmul(a, stack)
+        torch.set_num_threads(2)
+        two = kernels.matmul(a, b), kernels.matmul(a, stack)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(one[0], a @ b)
+    assert torch.equal(one[0], two[0])
+    assert torch.equal(one[1], two[1])
+
+
+def test_extreme_words() -> None:
+    extremes = torch.tensor([0, 1, -1, 2**63 - 1, -(2**63), 2**32, 2**32 - 1, -(2**32)])
+    a = extremes.repeat(8, 1) + torch.arange(8)[:, None]
+    assert torch.equal(kernels.matmul(a, a.t()), a @ a.t())
+
+
+def test_bad_arguments() -> None:
+    a, b = words(3, 4), words(4, 5)
+    with pytest.raises(TypeError, match="`a`"):
+        kernels.matmul(a.double(), b)
+    with pytest.raises(TypeError, match="`b`"):
+        kernels.matmul(a, [[1]])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`a` and `b`"):
+        kernels.matmul(a, a)
+    with pytest.raises(ValueError, match="`a` and `b`"):
+        kernels.matmul(a[0], b)
+    with pytest.raises(ValueError, match="do not broadcast"):
+        kernels.matmul(a.expand(2, 3, 4), b.expand(3, 4, 5))
+    with pytest.raises(ValueError, match="`out` must have shape"):
+        kernels.matmul(a, b, words(3, 4))
+    with pytest.raises(ValueError, match="`out` must be contiguous"):
+        kernels.matmul(a, b, words(5, 3).t())
+    with pytest.raises(TypeError, match="`out`"):
+        kernels.matmul(a, b, torch.empty(3, 5))
+    with pytest.raises(ValueError, match="`accumulate` needs `out`"):
+        kernels.matmul(a, b, accumulate=True)
