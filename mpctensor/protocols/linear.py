@@ -77,7 +77,7 @@ def _scale_for_products(value: Tensor) -> int:
 
 
 def align(*shares: Share) -> list[Share]:
-    """A public float tensor's power of two: CONSTANT_BITS bits, or 1 where all are integers."""
+    """The shares at one scale, the finest that fits: multiplied up, or truncated if need be."""
     scales = {share.scale for share in shares}
     if len(scales) == 1:
         return list(shares)
