@@ -18,7 +18,7 @@ except ImportError:
     sys.exit("Building mpctensor needs pybind11: run `pip install pybind11 ninja` and build again.")
 
 CXX = os.environ.setdefault("CXX", "g++")
-FLAGS = "-std=c++17 -O3 -fPIC -fopenmp -fvisibility=hidden -Wall -Wextra -iquote csrc"
+FLAGS = "-std=c++17 -O3 -fPIC -pthread -fvisibility=hidden -Wall -Wextra -iquote csrc"
 INCLUDES = f"-isystem '{pybind11.get_include()}' -isystem '{get_path('include')}'"
 SOURCES = sorted(str(path) for path in Path("csrc").rglob("*.cpp"))
 RULES = f"""
@@ -27,7 +27,7 @@ rule compile
   depfile = $out.d
   deps = gcc
 rule link
-  command = {CXX} -shared -fopenmp $in -o $out
+  command = {CXX} -shared -pthread $in -o $out
 """
 
 
@@ -55,5 +55,5 @@ class NinjaBuild(build_ext):
 
 
 flags = split(f"{FLAGS} {INCLUDES}")
-module = Extension("mpctensor._C", SOURCES, extra_compile_args=flags, extra_link_args=["-fopenmp"])
+module = Extension("mpctensor._C", SOURCES, extra_compile_args=flags, extra_link_args=["-pthread"])
 setup(ext_modules=[module], cmdclass={"build_ext": NinjaBuild})

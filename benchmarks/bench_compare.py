@@ -111,7 +111,8 @@ def run(report: Callable[[str, float, str], None]) -> None:
         except ValueError:
             continue
         for shift in (False, True):
-            label = f"relu{' and truncation' if shift else ''}, {name}, {torch.get_num_threads()} threads"
+            work = "relu and truncation" if shift else "relu"
+            label = f"{work}, {name}, {torch.get_num_threads()} threads"
             runs = [_timed(x, plain, shift) for _ in range(REPEATS)]
             total, stages = min(runs, key=lambda run: run[0])
             report(f"{label}, 10^6 elements", 1e3 * total, "ms")

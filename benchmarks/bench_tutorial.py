@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import mpctensor as mpc
 import mpctensor.syft as sy
 
 STEPS = 20
@@ -44,7 +45,9 @@ def train(model: nn.Module, data: Tensor, target: Tensor) -> tuple[list[Tensor],
         loss = ((model(data) - target) ** 2).sum()
         loss.backward()
         opt.step()
-        value = loss.get().float_precision() if hasattr(loss, "shares") else loss.detach()
+        value = (
+            loss.get().float_precision() if isinstance(loss, mpc.SharedTensor) else loss.detach()
+        )
         seconds.append(perf_counter() - started)
         losses.append(value)
     return losses, seconds

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <vector>
@@ -115,6 +116,11 @@ void prg_combine(std::uintptr_t out, std::uintptr_t base, std::string_view keys,
                static_cast<prg::Op>(op), threads);
 }
 
+void aes_blocks(std::uintptr_t out, const std::string& implementation, std::string_view key,
+                std::uint64_t stream, std::uint64_t first, std::int64_t blocks) {
+  prg::aes_blocks(implementation, key_bytes(key), stream, first, blocks, mutable_words(out));
+}
+
 // Pointer (0: PRG output), key, stream.
 using RawSource = std::tuple<std::uintptr_t, std::string_view, std::uint64_t>;
 
@@ -126,6 +132,7 @@ prg::Source source(const RawSource& raw) {
 void bind_prg(py::module_& m) {
   using without_gil = py::call_guard<py::gil_scoped_release>;
   m.def("prg_combine", &prg_combine, without_gil());
+  m.def("aes_blocks", &aes_blocks);
 }
 
 // ----------------------------------------------------------------------------------- truncate
@@ -147,8 +154,8 @@ void wrap_shift(std::uintptr_t out, std::uintptr_t x, int party, std::uintptr_t 
 }
 
 void wrap_divide(std::uintptr_t out, std::uintptr_t x, int party, std::uintptr_t e0,
-                 std::uintptr_t e1, const RawSource& own, const RawSource& product,
-                 std::uint64_t d, std::uintptr_t coins, std::int64_t n, int threads) {
+                 std::uintptr_t e1, const RawSource& own, const RawSource& product, std::uint64_t d,
+                 std::uintptr_t coins, std::int64_t n, int threads) {
   const truncate::Wrap wrap{party, words(e0), words(e1), source(own), source(product)};
   truncate::wrap_divide(wrap, words(x), d, words(coins), n, mutable_words(out), threads);
 }
@@ -226,8 +233,8 @@ void merge(std::uintptr_t message, std::uintptr_t next_tops, int kind, int level
                  mutable_words(next_tops), threads);
 }
 
-void bit_hat(std::uintptr_t out, std::uintptr_t c, std::uintptr_t opened, bool flip,
-             std::int64_t n, int threads) {
+void bit_hat(std::uintptr_t out, std::uintptr_t c, std::uintptr_t opened, bool flip, std::int64_t n,
+             int threads) {
   compare::bit_hat(words(c), words(opened), flip, n, mutable_words(out), threads);
 }
 
@@ -236,8 +243,8 @@ void beta_deal(std::uintptr_t out, std::uintptr_t r, const RawStreams& masks, st
   compare::beta_deal(words(r), streams(masks), n, mutable_words(out), threads);
 }
 
-void bit_values(std::uintptr_t out, std::uintptr_t plane, const RawStreams& others,
-                std::int64_t n, int threads) {
+void bit_values(std::uintptr_t out, std::uintptr_t plane, const RawStreams& others, std::int64_t n,
+                int threads) {
   compare::bit_values(words(plane), streams(others), n, mutable_words(out), threads);
 }
 

@@ -1,1 +1,42 @@
-"""Secure multiparty computation for PyTorch."""
+"""Secure multiparty computation for PyTorch: encrypt a model and its data, keep the training loop.
+
+    model = mpctensor.encrypt(Net())
+    x, y = mpctensor.encrypt(x), mpctensor.encrypt(y)
+    loss = F.mse_loss(model(x), y)      # torch.nn, torch.optim and autograd as they are
+    loss.backward()
+    print(loss.decrypt())
+"""
+
+from . import kernels as _kernels  # noqa: F401, I001  (first: it says what is missing, torch or _C)
+from . import front as _front  # noqa: F401  (enters torch functions into the front door)
+from .api import decrypt, encrypt, party
+from .errors import (
+    EncodingError,
+    MPCError,
+    PeerError,
+    SecretLeakError,
+    SessionError,
+    UnsupportedOperationError,
+)
+from .session import Session, init
+from .tensor import SharedTensor
+from .transport import Cost, cost
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cost",
+    "EncodingError",
+    "MPCError",
+    "PeerError",
+    "SecretLeakError",
+    "Session",
+    "SessionError",
+    "SharedTensor",
+    "UnsupportedOperationError",
+    "cost",
+    "decrypt",
+    "encrypt",
+    "init",
+    "party",
+]

@@ -121,7 +121,8 @@ class Share:
         facts: Facts | None = getattr(part.untyped_storage(), FACTS, None)
         if facts is None:
             raise SessionError("a share without facts: its parts were made outside of `Share.make`")
-        if _version(part) != facts.torch_version:  # written behind our back
+        # Views made below autograd count their writes from 0, so only a larger version tells.
+        if _version(part) > facts.torch_version:  # written behind our back
             facts.forget()
             facts.torch_version = _version(part)
         return facts
@@ -206,7 +207,7 @@ class Share:
         facts.public = keep
         for p in self.session.local:
             self.parts[p].copy_(sources[p])
-        facts.torch_version = _version(self.here)
+        facts.torch_version = max(facts.torch_version, _version(self.here))
 
 
 def flat_storage(tensor: Tensor) -> Tensor:

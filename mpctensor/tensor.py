@@ -20,11 +20,10 @@ from .encoding import describe_scale
 from .errors import MPCError, SecretLeakError, UnsupportedOperationError
 from .ops.creation import write
 from .ops.deferred import Deferred
-from .ops.fallback import functional_twin, rewritten, written_arguments
+from .ops.fallback import functional_twin, reshapes_in_place, rewritten, written_arguments
 from .ops.guard import check_targets, guarded
 from .ops.registry import ATEN, FRONT, REFUSED, SHAPE_ONLY
 from .protocols import reveal_value
-from .session import Session
 from .share import Share
 
 
@@ -55,7 +54,7 @@ class SharedTensor(torch.Tensor):
     def _share(self) -> Share:
         """The share behind the wrapper; computed now where it was deferred."""
         held = self._held
-        if type(held) is Deferred:
+        if type(held) is not Share:
             held = self._held = held.settle()
         return held  # type: ignore[return-value]
 
@@ -197,6 +196,8 @@ class Plan:
         self.name = func._schema.name.partition("::")[2]
         self.written = written_arguments(func)
         self.handler, self.on_wrappers = _resolved(func)
+        self.reshapes = reshapes_in_place(func)
+        self._depth = 0
 
     def run(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if self.written:
@@ -212,6 +213,8 @@ class Plan:
         try:
             with session.meter.operation(self.user_name):
                 out = self.handler(*bare, **options)
+                if self.reshapes:
+                    become(args[0], out)
         except MPCError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError):
@@ -226,17 +229,17 @@ class Plan:
     def _run_on_wrappers(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if self.func in REFUSED:
             raise SecretLeakError(f"`{self.user_name}` {REFUSED[self.func]}")
-        if self.on_wrappers is None:
+        if self.on_wrappers is None or self._depth > DEEPEST:
             raise UnsupportedOperationError(_unsupported(self.user_name, self.func))
-        session = _session_of(args) or _session_of(kwargs.values())
-        with _Named(self.name):
-            if session is None:
+        session = _session_of([*args, *kwargs.values()])
+        self._depth += 1
+        try:
+            with _Named(self.name), session.meter.operation(self.user_name):
                 out = self.on_wrappers(*args, **kwargs)
-            else:
-                with session.meter.operation(self.user_name):
-                    out = self.on_wrappers(*args, **kwargs)
-            if out is NotImplemented:
-                raise UnsupportedOperationError(_unsupported(self.user_name, self.func))
+        finally:
+            self._depth -= 1
+        if out is NotImplemented:
+            raise UnsupportedOperationError(_unsupported(self.user_name, self.func))
         return out
 
     @staticmethod
@@ -245,6 +248,7 @@ class Plan:
         return args[position] if position < len(args) else kwargs.get(name)
 
 
+DEEPEST = 4  # an overload inside its own decomposition more often than this never ends
 _PLANS: dict[Any, Plan] = {}
 
 
@@ -257,6 +261,8 @@ def _resolved(func: Any) -> tuple[Callable[..., Any] | None, Callable[..., Any] 
     twin = functional_twin(func)
     if twin is not None and (twin in ATEN or twin in REFUSED or rewritten(twin) is not None):
         in_place = func._schema.name.endswith("_")
+        if reshapes_in_place(func) and twin in ATEN:
+            return ATEN[twin], None
         if in_place and twin in ATEN:
             compute = ATEN[twin]
             return (lambda target, *args, **kwargs: write(target, compute(target, *args, **kwargs))), None
@@ -304,7 +310,8 @@ def _wrapped(out: Any) -> Any:
     return out
 
 
-def _session_of(values: Iterable[Any]) -> Session | None:
+def _session_of(values: Iterable[Any]) -> Any:
+    """The session of the first SharedTensor among the arguments."""
     for value in values:
         if isinstance(value, SharedTensor):
             return value._held.session
@@ -315,18 +322,25 @@ def _session_of(values: Iterable[Any]) -> Session | None:
     return None
 
 
+def become(target: SharedTensor, share: Share) -> None:
+    """Make the wrapper show another share, its shape included."""
+    with DisableTorchFunctionSubclass():
+        Tensor.data.__set__(target, SharedTensor(share))  # type: ignore[attr-defined]
+    target._share = share
+
+
 def _raise_as_torch(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-    """Run the call on shapes alone: wrong shapes and dtypes then give torch's own message."""
-    with torch.inference_mode():
-        func(*[_shape_only(a) for a in args], **{k: _shape_only(v) for k, v in kwargs.items()})
+    """Run the call on zeros: wrong shapes and dtypes then give torch's own message."""
+    func(*[_zeros(a) for a in args], **{k: _zeros(v) for k, v in kwargs.items()})
 
 
-def _shape_only(value: Any) -> Any:
-    if isinstance(value, Tensor):
+def _zeros(value: Any) -> Any:
+    """Zeros in place of secrets."""
+    if isinstance(value, SharedTensor):
         with DisableTorchFunctionSubclass():
-            return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+            return torch.zeros(value.shape, dtype=value.dtype)
     if isinstance(value, (list, tuple)):
-        return type(value)(_shape_only(v) for v in value)
+        return type(value)(_zeros(v) for v in value)
     return value
 
 

@@ -21,7 +21,7 @@ ORDER = (
     ("protocols",),
     ("ops",),
     ("tensor",),
-    ("front",),
+    ("front", "modules"),
     ("api",),
     ("__init__",),
     ("syft",),
@@ -36,7 +36,7 @@ CSRC_ROOMS: dict[str, set[str]] = {
     "truncate": {"prg"},
     "compare": {"prg"},
 }
-INTRINSICS = {"immintrin.h", "cpuid.h"}
+SYSTEM = {"immintrin.h", "cpuid.h", "pthread.h", "sched.h"}
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 NATIVE = sorted(path for ending in ("*.h", "*.cpp") for path in CSRC.rglob(ending))
@@ -102,7 +102,7 @@ def allowed_include(include: str, path: Path) -> bool:
     """Whether a kernel file may include this: its room, csrc/ itself, the standard library."""
     target, system = include[1:-1], include[0] == "<"
     if system:
-        return target in INTRINSICS or re.fullmatch(r"[a-z_]+", target) is not None
+        return target in SYSTEM or re.fullmatch(r"[a-z_]+", target) is not None
     here = path.parent
     found = next((p for p in (here / target, CSRC / target) if p.is_file()), None)
     if found is None:

@@ -108,7 +108,7 @@ void rows_deal(Kind kind, const u64* r, const Streams& others, std::int64_t n, u
   const Stages& use = stages();
   const Keys keys = keys_of(others);
   const int planes = rows_planes(kind);
-  for_each_block(n, threads, [&](Block at) {
+  for_each_block(n, kHeavyGrain, threads, [&](Block at) {
     Elements padded;
     Output out(rows, planes, at);
     use.rows(kind, elements_of(r, at, padded.words), out.planes());
@@ -121,7 +121,7 @@ void lookup(Kind kind, const u64* c, const Source& rows, const Source& masks, bo
   const Stages& use = stages();
   const Reader row(rows), mask(masks);
   const int opened = message_planes(kind, 1);
-  for_each_block(n, threads, [&](Block at) {
+  for_each_block(n, kHeavyGrain, threads, [&](Block at) {
     Elements padded;
     Scratch<kMostPlanes> row_words;
     Scratch<27> mask_words;
@@ -139,7 +139,7 @@ void merge_deal(Kind kind, int level, const Streams& masks, const Streams& other
   const Stages& use = stages();
   const Keys mask_keys = keys_of(masks), keys = keys_of(others);
   const int opened = message_planes(kind, level), planes = monomial_planes(kind, level);
-  for_each_block(n, threads, [&](Block at) {
+  for_each_block(n, kHeavyGrain, threads, [&](Block at) {
     Scratch<27> mask{};
     Output out(monomials, planes, at);
     mask_block(mask_keys, masks, opened, at, mask.words);
@@ -154,8 +154,9 @@ void merge(Kind kind, int level, const Merge& state, std::int64_t n, u64* messag
   const Stages& use = stages();
   const Reader masks(state.masks), monomials(state.monomials), next_masks(state.next_masks);
   const int opened = message_planes(kind, level), top_count = tops_planes(kind, level);
-  const int sent = message_planes(kind, level + 1), next_tops = level == 1 ? tops_planes(kind, 2) : 0;
-  for_each_block(n, threads, [&](Block at) {
+  const int sent = message_planes(kind, level + 1),
+            next_tops = level == 1 ? tops_planes(kind, 2) : 0;
+  for_each_block(n, kHeavyGrain, threads, [&](Block at) {
     Scratch<27> opened_words, mask_words;
     Scratch<6> next_words;
     Scratch<4> top_words;
@@ -177,7 +178,7 @@ void merge(Kind kind, int level, const Merge& state, std::int64_t n, u64* messag
 void bit_hat(const u64* c, const u64* opened, bool flip, std::int64_t n, u64* plane, int threads) {
   const Selections& use = selections();
   const u64 constant = -u64{flip};
-  for_each_block(n, threads, [&](Block at) {
+  for_each_block(n, kLightGrain, threads, [&](Block at) {
     u64 top[kBlockWords];
     use.top_bits(c + at.element, at.elements, top);
     for (std::int64_t w = 0; w < at.words; ++w)
@@ -188,7 +189,7 @@ void bit_hat(const u64* c, const u64* opened, bool flip, std::int64_t n, u64* pl
 void beta_deal(const u64* r, const Streams& masks, std::int64_t n, u64* beta, int threads) {
   const Selections& use = selections();
   const Keys keys = keys_of(masks);
-  for_each_block(n, threads, [&](Block at) {
+  for_each_block(n, kLightGrain, threads, [&](Block at) {
     use.top_bits(r + at.element, at.elements, beta + at.word());
     mask_block(keys, masks, 1, at, beta + at.word());
   });
@@ -197,7 +198,7 @@ void beta_deal(const u64* r, const Streams& masks, std::int64_t n, u64* beta, in
 void bit_values(const u64* plane, const Streams& others, std::int64_t n, u64* out, int threads) {
   const Selections& use = selections();
   const Keys keys = keys_of(others);
-  for_each_block(n, threads, [&](Block at) {
+  for_each_block(n, kLightGrain, threads, [&](Block at) {
     use.bit_values(plane + at.word(), at.elements, out + at.element);
     keys.combine(others.stream, at.element, at.elements, Op::sub, out + at.element);
   });
@@ -205,7 +206,7 @@ void bit_values(const u64* plane, const Streams& others, std::int64_t n, u64* ou
 
 void pack(const u64* bits, std::int64_t n, u64* plane, int threads) {
   const Selections& use = selections();
-  for_each_block(n, threads, [&](Block at) {
+  for_each_block(n, kLightGrain, threads, [&](Block at) {
     use.low_bits(bits + at.element, at.elements, plane + at.word());
   });
 }
@@ -214,7 +215,7 @@ void select_deal(const u64* beta, const u64* r, const Streams& others, std::int6
                  u64* beta_value, u64* beta_r, int threads) {
   const Selections& use = selections();
   const Keys keys = keys_of(others);
-  for_each_block(n, threads, [&](Block at) {
+  for_each_block(n, kLightGrain, threads, [&](Block at) {
     const std::int64_t i = at.element;
     use.select_deal(beta + at.word(), r + i, at.elements, beta_value + i, beta_r + i);
     keys.combine(others.stream, i, at.elements, Op::sub, beta_value + i);
@@ -226,7 +227,7 @@ void select_shift_deal(const u64* beta, const u64* r, int f, const Streams& othe
                        u64* const (&out)[kShiftValues], int threads) {
   const Selections& use = selections();
   const Keys keys = keys_of(others);
-  for_each_block(n, threads, [&](Block at) {
+  for_each_block(n, kLightGrain, threads, [&](Block at) {
     const std::int64_t i = at.element;
     u64* const part[kShiftValues] = {out[0] + i, out[1] + i, out[2] + i, out[3] + i, out[4] + i};
     use.select_shift_deal(beta + at.word(), r + i, f, at.elements, part);
@@ -239,7 +240,7 @@ void select_share(const u64* hat, const u64* c, const Source& r, const Source& b
                   const Source& beta_r, bool first, std::int64_t n, u64* out, int threads) {
   const Selections& use = selections();
   const Reader rs(r), betas(beta), products(beta_r);
-  for_each_block(n, threads, [&](Block at) {
+  for_each_block(n, kLightGrain, threads, [&](Block at) {
     Elements a, b, d;
     const std::int64_t i = at.element;
     use.select_share(hat + at.word(), c + i, rs.read(i, at.elements, a.words),
@@ -253,7 +254,7 @@ void select_shift_share(const u64* hat, const u64* c, int f, const Source (&valu
   const Selections& use = selections();
   const Reader readers[kShiftValues] = {Reader(values[0]), Reader(values[1]), Reader(values[2]),
                                         Reader(values[3]), Reader(values[4])};
-  for_each_block(n, threads, [&](Block at) {
+  for_each_block(n, kLightGrain, threads, [&](Block at) {
     Elements scratch[kShiftValues];
     const u64* part[kShiftValues];
     for (int v = 0; v < kShiftValues; ++v)

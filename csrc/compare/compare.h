@@ -8,7 +8,8 @@
 // After Rathee et al., "CrypTFlow2", CCS 2020, with dealt rows in place of oblivious transfer.
 //
 // Bundles (see prg/blocks.h), planes in this order:
-//   rows      digit by digit from the low end, the row's entries 1, 2, ..; entry 0 is the complement
+//   rows      digit by digit from the low end, the row's entries 1, 2, ..; entry 0 is the
+//   complement
 //             of the parity of the others
 //   messages  group by group: EQ_1 EQ_2 EQ_3 LT_0 LT_1 LT_2 EQ_0 of the group's digits; no EQ_0 in
 //             the lowest group; Kind::equal has EQ_1 EQ_2 EQ_3 EQ_0 in every group
@@ -30,7 +31,8 @@ using prg::Source;
 
 enum class Kind { less = 0, equal = 1 };
 
-// Planes of the bundles, by kind and level (1: digits, 2: groups; messages of level 3: the outcome).
+// Planes of the bundles, by kind and level (1: digits, 2: groups; messages of level 3: the
+// outcome).
 constexpr int rows_planes(Kind kind) { return kind == Kind::less ? 232 : 240; }
 constexpr int message_planes(Kind kind, int level) {
   return level == 3 ? 1 : kind == Kind::less ? (level == 1 ? 27 : 6) : (level == 1 ? 16 : 4);

@@ -8,7 +8,7 @@ namespace {
 using u64 = std::uint64_t;
 using i64 = std::int64_t;
 
-inline u64 bit(u64 word, int j) { return word >> j & 1; }
+inline u64 bit(u64 word, i64 j) { return word >> j & 1; }
 
 // f(element index, its bit) for every element.
 template <class F>
@@ -16,7 +16,8 @@ inline void each(const u64* plane, i64 n, F f) {
   i64 i = 0;
   for (; i + 64 <= n; i += 64) {
     const u64 word = plane[i >> 6];
-    for (int j = 0; j < 64; ++j) f(i + j, bit(word, j));
+#pragma GCC ivdep  // an output may be an input, but only element for element
+    for (i64 j = 0; j < 64; ++j) f(i + j, bit(word, j));
   }
   for (; i < n; ++i) f(i, bit(plane[i >> 6], i & 63));
 }
@@ -27,7 +28,7 @@ void collect(const u64* values, i64 n, u64* plane) {
   i64 i = 0;
   for (; i + 64 <= n; i += 64) {
     u64 bits = 0;
-    for (int j = 0; j < 64; ++j) bits |= (values[i + j] >> shift & 1) << j;
+    for (i64 j = 0; j < 64; ++j) bits |= (values[i + j] >> shift & 1) << j;
     plane[i >> 6] = bits;
   }
   for (; i < n; ++i) plane[i >> 6] |= (values[i] >> shift & 1) << (i & 63);

@@ -116,7 +116,8 @@ struct Comparison {
 };
 
 // Shares of EQ and LT at the public digit: a tree of choices, low bit first. Each node knows of its
-// range of entries the one at the index, the parity of those above the index, and the parity of all.
+// range of entries the one at the index, the parity of those above the index, and the parity of
+// all.
 template <class Word, int bits>
 inline Comparison<Word> look_up(const Word* digit, In<Word> rows, Word constant) {
   constexpr int size = 1 << bits;
@@ -152,9 +153,7 @@ struct Layout {
   static constexpr int q0 = kind == Kind::less ? 6 : 3;
 
   static constexpr bool has_q0(int group) { return kind == Kind::equal || group > 0; }
-  static constexpr int bits(int group) {
-    return kind == Kind::equal ? 4 : has_q0(group) ? 7 : 6;
-  }
+  static constexpr int bits(int group) { return kind == Kind::equal ? 4 : has_q0(group) ? 7 : 6; }
   static constexpr int first_bit(int group) {
     return kind == Kind::equal ? 4 * group : group == 0 ? 0 : 7 * group - 1;
   }
@@ -165,7 +164,7 @@ struct Layout {
   static constexpr int alone(int set) { return set == 3 ? 0 : set - 4; }  // 3, 5, 6, 7
   static constexpr int with_l0(int set) { return 4 + set - 1; }
   static constexpr int with_l1(int set) { return 11 + set / 2 - 1; }  // 2, 4, 6
-  static constexpr int with_l2() { return 14; }                        // set 4
+  static constexpr int with_l2() { return 14; }                       // set 4
   static constexpr int with_q0(int set) { return (kind == Kind::equal ? 4 : 15) + set - 1; }
 };
 
@@ -328,16 +327,16 @@ struct Table {
   }
   static void lookup(Kind kind, const u64* c, const u64* rows, const u64* masks, bool first,
                      u64* message, u64* tops) {
-    (kind == Kind::less ? look_up_all<Word, Kind::less> : look_up_all<Word, Kind::equal>)(
-        c, rows, masks, first, message, tops);
+    (kind == Kind::less ? look_up_all<Word, Kind::less>
+                        : look_up_all<Word, Kind::equal>)(c, rows, masks, first, message, tops);
   }
   static void monomials(Kind kind, int level, const u64* masks, u64* monomials) {
-    (kind == Kind::less ? monomials_of<Word, Kind::less> : monomials_of<Word, Kind::equal>)(
-        level, masks, monomials);
+    (kind == Kind::less ? monomials_of<Word, Kind::less>
+                        : monomials_of<Word, Kind::equal>)(level, masks, monomials);
   }
   static void merge(Kind kind, int level, const MergeBlock& state, u64* message, u64* tops) {
-    (kind == Kind::less ? merge_all<Word, Kind::less> : merge_all<Word, Kind::equal>)(
-        level, state, message, tops);
+    (kind == Kind::less ? merge_all<Word, Kind::less>
+                        : merge_all<Word, Kind::equal>)(level, state, message, tops);
   }
   static constexpr Stages stages = {rows, lookup, monomials, merge};
 };

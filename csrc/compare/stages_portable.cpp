@@ -1,9 +1,8 @@
 #include <cstdint>
 #include <initializer_list>
 
-#include "stages.h"
-
 #include "selections_body.h"
+#include "stages.h"
 #include "stages_body.h"
 
 namespace mpctensor::compare {

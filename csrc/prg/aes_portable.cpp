@@ -1,10 +1,10 @@
 // AES-128 in plain C++, bitsliced: no table, no branch and no index depends on key or data.
 //
-// A State holds eight blocks as eight planes; plane b collects bit b of every byte. In a 64-bit lane
-// of four blocks, byte i (column i / 4, row i % 4) of block j sits at bit 16 j + i.
-// The S-box inverts in the tower field GF(16)[y] / (y^2 + y + 14), GF(16) = GF(2)[x] / (x^4 + x + 1)
-// (Satoh, Morioka, Takano, Munetoh, "A compact Rijndael hardware architecture with S-box
-// optimization", ASIACRYPT 2001); AES itself is FIPS-197.
+// A State holds eight blocks as eight planes; plane b collects bit b of every byte. In a 64-bit
+// lane of four blocks, byte i (column i / 4, row i % 4) of block j sits at bit 16 j + i. The S-box
+// inverts in the tower field GF(16)[y] / (y^2 + y + 14), GF(16) = GF(2)[x] / (x^4 + x + 1) (Satoh,
+// Morioka, Takano, Munetoh, "A compact Rijndael hardware architecture with S-box optimization",
+// ASIACRYPT 2001); AES itself is FIPS-197.
 #include <initializer_list>
 
 #include "backend.h"
@@ -81,8 +81,9 @@ State substitute(const State& in) {
   const Nibble norm = scaled_square(high) ^ multiply(high ^ low, low);
   const Nibble d = inverse(norm);
   const Nibble h = multiply(high, d), l = multiply(high ^ low, d);
-  State out = map(kFromTower, {{l.bit[0], l.bit[1], l.bit[2], l.bit[3], h.bit[0], h.bit[1],
-                                h.bit[2], h.bit[3]}});
+  State out =
+      map(kFromTower,
+          {{l.bit[0], l.bit[1], l.bit[2], l.bit[3], h.bit[0], h.bit[1], h.bit[2], h.bit[3]}});
   for (int b : {0, 1, 5, 6}) out.plane[b] = ~out.plane[b];  // the S-box's constant 0x63
   return out;
 }
@@ -96,9 +97,7 @@ Word shift_rows(Word x) {
 }
 
 // Row r takes what row r + 1 holds.
-Word next_row(Word x) {
-  return ((x >> 1) & 0x7777777777777777) | ((x << 3) & 0x8888888888888888);
-}
+Word next_row(Word x) { return ((x >> 1) & 0x7777777777777777) | ((x << 3) & 0x8888888888888888); }
 
 Word opposite_row(Word x) {
   return ((x >> 2) & 0x3333333333333333) | ((x << 2) & 0xcccccccccccccccc);

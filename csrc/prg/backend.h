@@ -15,7 +15,7 @@ struct Counter {
 };
 
 struct Backend {
-  // Expands a key into at most 88 words of the backend's own form.
+  // Expands a key into at most kScheduleWords words of the backend's own form.
   void (*expand)(const unsigned char* key, std::uint64_t* schedule);
   // out = base use blocks, two words a block; base is not read by Use::store and may be out.
   void (*blocks)(const std::uint64_t* schedule, Counter counter, std::int64_t blocks, Use use,

@@ -26,10 +26,12 @@ struct Block {
   std::int64_t word() const { return element / 64; }
 };
 
+// Blocks that are worth a thread: of a formula on elements, of a step on planes.
+constexpr std::int64_t kLightGrain = 32, kHeavyGrain = 8;
+
 // Runs f(block) for every block of n elements, on up to `threads` threads.
 template <class F>
-void for_each_block(std::int64_t n, int threads, F f) {
-  constexpr std::int64_t grain = 8;
+void for_each_block(std::int64_t n, std::int64_t grain, int threads, F f) {
   const std::int64_t blocks = (n + kBlockElements - 1) / kBlockElements;
   parallel_for(0, blocks, grain, threads, [&](std::int64_t b, std::int64_t e) {
     for (; b < e; ++b) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <stdexcept>
 
 #include "backend.h"
 #include "cpu.h"
@@ -11,18 +12,29 @@
 namespace mpctensor::prg {
 namespace {
 
-const Backend& backend() {
+struct Implementation {
+  const char* name;
+  const Backend* backend;
+  bool (*available)();
+};
+
+// Best first.
+const Implementation kImplementations[] = {
 #if defined(__x86_64__)
-  if (has_vaes512()) return aes_vaes512;
-  if (has_vaes256()) return aes_vaes256;
-  if (has_aesni()) return aes_ni;
+    {"vaes-512", &aes_vaes512, has_vaes512},
+    {"vaes-256", &aes_vaes256, has_vaes256},
+    {"aes-ni", &aes_ni, has_aesni},
 #endif
+    {"portable", &aes_portable, [] { return true; }},
+};
+
+const Backend& backend() {
+  for (const Implementation& each : kImplementations)
+    if (each.available()) return *each.backend;
   return aes_portable;
 }
 
-Use use_of(Op op) {
-  return op == Op::add ? Use::add : op == Op::sub ? Use::sub : Use::bit_xor;
-}
+Use use_of(Op op) { return op == Op::add ? Use::add : op == Op::sub ? Use::sub : Use::bit_xor; }
 
 // A piece that stays in the first-level cache while every key passes over it.
 constexpr std::int64_t kPiece = 1024;
@@ -72,7 +84,7 @@ void combine_group(std::uint64_t* out, const std::uint64_t* base, const unsigned
                    int threads) {
   std::optional<Key> expanded[kGroup];
   for (int k = 0; k < count; ++k) expanded[k].emplace(keys + k * kKeyBytes);
-  parallel_for(0, n, 16 * kPiece, threads, [&](std::int64_t b, std::int64_t e) {
+  parallel_for(0, n, 32 * kPiece, threads, [&](std::int64_t b, std::int64_t e) {
     for (; b < e; b += kPiece) {
       const std::uint64_t* from = base == nullptr ? nullptr : base + b;
       for (int k = 0; k < count; ++k) {
@@ -92,6 +104,18 @@ void combine(std::uint64_t* out, const std::uint64_t* base, const unsigned char*
     combine_group(out, base, keys + k * kKeyBytes, group, stream, start, n, op, threads);
     base = out;
   }
+}
+
+void aes_blocks(const std::string& implementation, const unsigned char* key, std::uint64_t stream,
+                std::uint64_t first, std::int64_t blocks, std::uint64_t* out) {
+  for (const Implementation& each : kImplementations) {
+    if (implementation != each.name || !each.available()) continue;
+    alignas(64) std::uint64_t schedule[kScheduleWords];
+    each.backend->expand(key, schedule);
+    each.backend->blocks(schedule, {stream, first}, blocks, Use::store, nullptr, out);
+    return wipe(schedule, sizeof schedule);
+  }
+  throw std::invalid_argument("no AES implementation '" + implementation + "' on this machine");
 }
 
 }  // namespace mpctensor::prg

@@ -7,10 +7,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace mpctensor::prg {
 
 constexpr int kKeyBytes = 16;
+constexpr int kScheduleWords = 88;  // an expanded key, in any implementation's form
 
 enum class Op { add, sub, bit_xor };
 
@@ -34,13 +36,18 @@ class Key {
 
  private:
   const Backend* backend_;
-  alignas(64) std::uint64_t schedule_[88];
+  alignas(64) std::uint64_t schedule_[kScheduleWords];
 };
 
-// out[i] = base[i] op G_1[start + i] op ... op G_count[start + i] with one stream a key, in one pass
-// over memory. base null stands for zeros and may be out itself.
+// out[i] = base[i] op G_1[start + i] op ... op G_count[start + i] with one stream a key, in one
+// pass over memory. base null stands for zeros and may be out itself.
 void combine(std::uint64_t* out, const std::uint64_t* base, const unsigned char* keys, int count,
              std::uint64_t stream, std::uint64_t start, std::int64_t n, Op op, int threads);
+
+// For tests: blocks first, first + 1, .. of a stream by one implementation of AES ("portable",
+// "aes-ni", "vaes-256" or "vaes-512"). Throws std::invalid_argument if this machine lacks it.
+void aes_blocks(const std::string& implementation, const unsigned char* key, std::uint64_t stream,
+                std::uint64_t first, std::int64_t blocks, std::uint64_t* out);
 
 // Overwrites memory in a way that the compiler may not drop.
 void wipe(void* memory, std::size_t bytes);

@@ -84,6 +84,49 @@ Padded padded_input(const uint64_t* x, const ConvShape& s, int threads) {
   return Padded(x, s.batch * s.channels, s.size, s.padding, extent, threads);
 }
 
+// A matrix for each group, as tables of offsets.
+template <class T>
+struct Matrices {
+  T* data;
+  Offsets row, col, group;
+
+  Grid<T> grid() const { return {data, row.data(), col.data()}; }
+  Matrices transposed() const { return {data, col, row, group}; }
+};
+
+// out = [out +] (+-) a b, group by group.
+void multiply(const Matrices<const uint64_t>& a, const Matrices<const uint64_t>& b,
+              const Matrices<uint64_t>& out, Update update, int threads) {
+  const auto size = [](const Offsets& offsets) { return static_cast<int64_t>(offsets.size()); };
+  const Batch groups{size(a.group), a.group.data(), b.group.data(), out.group.data()};
+  gemm(size(a.row), size(b.col), size(a.col), a.grid(), b.grid(), out.grid(), groups, update,
+       threads);
+}
+
+// The kernel as (filters, channels x taps).
+template <class T>
+Matrices<T> kernel_matrices(T* w, const ConvShape& s) {
+  const int64_t inner = s.group_channels() * product(s.kernel), filters = s.group_filters();
+  return {w, steps(filters, inner), steps(inner, 1), steps(s.groups, filters * inner)};
+}
+
+// The result, or its gradient, as (filters, batch x positions).
+template <class T>
+Matrices<T> output_matrices(T* y, const ConvShape& s) {
+  const int64_t points = product(s.output), filters = s.group_filters();
+  return {y, steps(filters, points), nested(steps(s.batch, s.filters * points), steps(points, 1)),
+          steps(s.groups, filters * points)};
+}
+
+// The padded input as (channels x taps, batch x positions): im2col, never written down.
+Matrices<const uint64_t> patch_matrices(const Padded& image, const ConvShape& s) {
+  const int64_t plane = image.plane(), channels = s.group_channels();
+  const Offsets tap = lattice(s.kernel, s.dilation, image.pitch());
+  const Offsets position = lattice(s.output, s.stride, image.pitch());
+  return {image.data(), nested(steps(channels, plane), tap),
+          nested(steps(s.batch, s.channels * plane), position), steps(s.groups, channels * plane)};
+}
+
 // One residue class of the input positions along one dimension: position = residue + stride * q for
 // q < count meets the gradient at q + shift[j] through kernel tap tap[j].
 struct Residue {
@@ -112,88 +155,80 @@ Offsets scaled(const std::vector<int64_t>& values, int64_t shift, int64_t factor
   return out;
 }
 
-void run(const Offsets& rows, const Offsets& inner_a, const Offsets& inner_b,
-         const Offsets& columns, const uint64_t* a, const uint64_t* b, uint64_t* out,
-         const Offsets& out_row, const Offsets& out_col, const Offsets (&group)[3], Update update,
-         int threads) {
-  gemm(static_cast<int64_t>(rows.size()), static_cast<int64_t>(columns.size()),
-       static_cast<int64_t>(inner_a.size()), {a, rows.data(), inner_a.data()},
-       {b, inner_b.data(), columns.data()}, {out, out_row.data(), out_col.data()},
-       {static_cast<int64_t>(group[0].size()), group[0].data(), group[1].data(), group[2].data()},
-       update, threads);
-}
+// The residues of every dimension, and the gradient padded so that all of them find their zeros.
+struct Scatter {
+  std::vector<std::vector<Residue>> axes;
+  std::vector<int64_t> before, extent;
+
+  explicit Scatter(const ConvShape& s) : before(s.rank(), 0), extent(s.output) {
+    for (std::size_t d = 0; d < s.rank(); ++d) {
+      axes.push_back(residues(s, d));
+      for (const Residue& r : axes[d])
+        for (int64_t shift : r.shift) {
+          before[d] = std::max(before[d], -shift);
+          extent[d] = std::max(extent[d], shift + r.count);
+        }
+      extent[d] += before[d];
+    }
+  }
+
+  int64_t classes() const {
+    int64_t count = 1;
+    for (const auto& axis : axes) count *= static_cast<int64_t>(axis.size());
+    return count;
+  }
+
+  // One residue a dimension.
+  std::vector<Residue> at(int64_t index) const {
+    std::vector<Residue> out;
+    for (const auto& axis : axes) {
+      out.push_back(axis[index % axis.size()]);
+      index /= static_cast<int64_t>(axis.size());
+    }
+    return out;
+  }
+};
 
 }  // namespace
 
 void conv(const uint64_t* x, const uint64_t* w, uint64_t* y, const ConvShape& s, Update update,
           int threads) {
   const Padded image = padded_input(x, s, threads);
-  const int64_t plane = image.plane(), points = product(s.output), taps = product(s.kernel);
-  const int64_t channels = s.group_channels(), filters = s.group_filters();
-  const Offsets tap = lattice(s.kernel, s.dilation, image.pitch());
-  const Offsets position = lattice(s.output, s.stride, image.pitch());
-  run(steps(filters, channels * taps), steps(channels * taps, 1),
-      nested(steps(channels, plane), tap), nested(steps(s.batch, s.channels * plane), position), w,
-      image.data(), y, steps(filters, points),
-      nested(steps(s.batch, s.filters * points), steps(points, 1)),
-      {steps(s.groups, filters * channels * taps), steps(s.groups, channels * plane),
-       steps(s.groups, filters * points)},
-      update, threads);
+  multiply(kernel_matrices(w, s), patch_matrices(image, s), output_matrices(y, s), update, threads);
 }
 
 void conv_weight(const uint64_t* x, const uint64_t* g, uint64_t* w_grad, const ConvShape& s,
                  Update update, int threads) {
   const Padded image = padded_input(x, s, threads);
-  const int64_t plane = image.plane(), points = product(s.output), taps = product(s.kernel);
-  const int64_t channels = s.group_channels(), filters = s.group_filters();
-  const Offsets tap = lattice(s.kernel, s.dilation, image.pitch());
-  const Offsets position = lattice(s.output, s.stride, image.pitch());
-  run(steps(filters, points), nested(steps(s.batch, s.filters * points), steps(points, 1)),
-      nested(steps(s.batch, s.channels * plane), position), nested(steps(channels, plane), tap), g,
-      image.data(), w_grad, steps(filters, channels * taps), steps(channels * taps, 1),
-      {steps(s.groups, filters * points), steps(s.groups, channels * plane),
-       steps(s.groups, filters * channels * taps)},
-      update, threads);
+  multiply(output_matrices(g, s), patch_matrices(image, s).transposed(), kernel_matrices(w_grad, s),
+           update, threads);
 }
 
 void conv_input(const uint64_t* g, const uint64_t* w, uint64_t* x_grad, const ConvShape& s,
                 Update update, int threads) {
-  const std::size_t rank = s.rank();
-  std::vector<std::vector<Residue>> axes;
-  std::vector<int64_t> before(rank, 0), extent = s.output;
-  for (std::size_t d = 0; d < rank; ++d) {
-    axes.push_back(residues(s, d));
-    int64_t end = extent[d];
-    for (const Residue& r : axes[d])
-      for (int64_t shift : r.shift) {
-        before[d] = std::max(before[d], -shift);
-        end = std::max(end, shift + r.count);
-      }
-    extent[d] = before[d] + end;
-  }
-  const Padded image(g, s.batch * s.filters, s.output, before, extent, threads);
+  const Scatter scatter(s);
+  const Padded image(g, s.batch * s.filters, s.output, scatter.before, scatter.extent, threads);
   const int64_t plane = image.plane(), points = product(s.size), taps = product(s.kernel);
   const int64_t channels = s.group_channels(), filters = s.group_filters();
   const std::vector<int64_t> kernel_pitch = pitches(s.kernel), size_pitch = pitches(s.size);
-  const Offsets group[3] = {steps(s.groups, filters * channels * taps),
-                            steps(s.groups, filters * plane), steps(s.groups, channels * points)};
-  int64_t classes = 1;
-  for (const auto& axis : axes) classes *= static_cast<int64_t>(axis.size());
-  for (int64_t index = 0; index < classes; ++index) {
-    std::vector<Offsets> tap(rank), shift(rank), position(rank), cell(rank);
-    int64_t rest = index;
-    for (std::size_t d = rank; d-- > 0;) {
-      const Residue& r = axes[d][rest % axes[d].size()];
-      rest /= static_cast<int64_t>(axes[d].size());
-      tap[d] = scaled(r.tap, 0, kernel_pitch[d]);
-      shift[d] = scaled(r.shift, before[d], image.pitch()[d]);
-      position[d] = steps(r.count, image.pitch()[d]);
-      cell[d] = nested({r.residue * size_pitch[d]}, steps(r.count, s.stride[d] * size_pitch[d]));
+  for (int64_t index = 0; index < scatter.classes(); ++index) {
+    std::vector<Offsets> tap, shift, position, cell;
+    for (const Residue& r : scatter.at(index)) {
+      const std::size_t d = tap.size();
+      const int64_t pitch = image.pitch()[d];
+      tap.push_back(scaled(r.tap, 0, kernel_pitch[d]));
+      shift.push_back(scaled(r.shift, scatter.before[d], pitch));
+      position.push_back(steps(r.count, pitch));
+      cell.push_back(scaled(steps(r.count, s.stride[d]), r.residue, size_pitch[d]));
     }
-    run(steps(channels, taps), nested(steps(filters, channels * taps), box(tap)),
-        nested(steps(filters, plane), box(shift)),
-        nested(steps(s.batch, s.filters * plane), box(position)), w, image.data(), x_grad,
-        steps(channels, points), nested(steps(s.batch, s.channels * points), box(cell)), group,
+    multiply(
+        {w, steps(channels, taps), nested(steps(filters, channels * taps), box(tap)),
+         steps(s.groups, filters * channels * taps)},
+        {image.data(), nested(steps(filters, plane), box(shift)),
+         nested(steps(s.batch, s.filters * plane), box(position)),
+         steps(s.groups, filters * plane)},
+        {x_grad, steps(channels, points), nested(steps(s.batch, s.channels * points), box(cell)),
+         steps(s.groups, channels * points)},
         update, threads);
   }
 }

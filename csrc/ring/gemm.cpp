@@ -17,9 +17,9 @@ namespace {
 constexpr int64_t kInner = 512;      // inner indices in a block; even
 constexpr int64_t kRows = 768;       // rows of a in a packed block
 constexpr int64_t kColumns = 1536;   // columns of b in a packed block
-constexpr int64_t kChunk = 64;       // rows that meet a column panel in one go
-constexpr int64_t kThin = 4;         // rows that are not worth packing
-constexpr int64_t kGrain = 1 << 15;  // multiply-adds worth a thread
+constexpr int64_t kChunk = 64;       // rows that meet a column panel in one go; whole panels
+constexpr int64_t kGrain = 1 << 19;  // multiply-adds worth waking a thread for
+constexpr int64_t kPack = 1 << 16;   // words worth the same when they are packed
 
 const GemmKernels& kernels() {
 #if defined(__x86_64__)
@@ -31,7 +31,8 @@ const GemmKernels& kernels() {
 
 int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
-// Scratch for packed panels: kept by the calling thread, so that small products allocate nothing.
+// Memory for the packed panels of the one product that a thread is at; kept for the next, so that
+// small products allocate nothing.
 class Scratch {
  public:
   uint64_t* reserve(int64_t words) {
@@ -91,7 +92,7 @@ class Product {
   void pack(Pack pack_panels, int width, Source g, Block inner, Block outer,
             uint64_t* panels) const {
     const int64_t size = panel_size(inner.size, width);
-    parallel_for(0, blocks(outer.size, width), 1 + kGrain / size, threads_,
+    parallel_for(0, blocks(outer.size, width), 1 + kPack / size, threads_,
                  [&](int64_t begin, int64_t end) {
                    const int64_t first = begin * width, last = std::min(end * width, outer.size);
                    pack_panels({g.data, g.row + inner.begin, g.col + outer.begin + first},
@@ -122,18 +123,12 @@ class Product {
   uint64_t *a_panels_, *b_panels_;
 };
 
-bool side_by_side(const int64_t* offsets, int64_t count) {
-  for (int64_t i = 1; i < count; ++i)
-    if (offsets[i] != offsets[i - 1] + 1) return false;
-  return true;
-}
-
 // A product of few rows; false if its layout does not suit.
 bool multiply_thin(int64_t m, int64_t n, int64_t k, Source a, Source b, Target out, Update update,
                    int threads) {
   const GemmKernels& kernel = kernels();
-  const bool dots = k >= 8 && side_by_side(b.row, k) && side_by_side(a.col, k);
-  if (!dots && m > 1 && !side_by_side(b.col, std::min<int64_t>(n, 8))) return false;
+  const bool dots = k >= 8 && consecutive(b.row, k) && consecutive(a.col, k);
+  if (!dots && !consecutive(b.col, std::min(n, 2 * m))) return false;
   parallel_for(0, n, 8 * (1 + kGrain / (8 * m * k)), threads, [&](int64_t begin, int64_t end) {
     (dots ? kernel.dot_columns : kernel.combine_rows)(m, end - begin, k, a,
                                                       {b.data, b.row, b.col + begin},
@@ -150,7 +145,7 @@ void clear(int64_t m, int64_t n, Target out) {
 void multiply_one(int64_t m, int64_t n, int64_t k, Source a, Source b, Target out, Update update,
                   int threads) {
   if (k == 0) return clear(m, n, out);
-  if (m <= kThin && multiply_thin(m, n, k, a, b, out, update, threads)) return;
+  if (m <= kThinRows && multiply_thin(m, n, k, a, b, out, update, threads)) return;
   Product(m, n, k, threads).run(a, b, out, update);
 }
 
@@ -159,7 +154,7 @@ void multiply_one(int64_t m, int64_t n, int64_t k, Source a, Source b, Target ou
 void gemm(int64_t m, int64_t n, int64_t k, Source a, Source b, Target out, const Batch& batch,
           Update update, int threads) {
   if (m == 0 || n == 0 || (k == 0 && update.accumulate)) return;
-  if (n < m && n <= kThin) {  // out^T = b^T a^T
+  if (n < m && n <= kThinRows) {  // out^T = b^T a^T
     const Batch swapped{batch.count, batch.b, batch.a, batch.out};
     return gemm(n, m, k, b.transposed(), a.transposed(), out.transposed(), swapped, update,
                 threads);

@@ -15,6 +15,9 @@
 
 namespace mpctensor::ring {
 
+// Most rows for which the kernels without packing may be asked.
+constexpr int kThinRows = 16;
+
 struct GemmKernels {
   int rows;     // width of an a panel
   int columns;  // width of a b panel
@@ -27,16 +30,26 @@ struct GemmKernels {
   void (*multiply)(int64_t k, const uint64_t* a, const uint64_t* b, Target out, int64_t m,
                    int64_t n, Update update);
 
-  // The whole product without packing, for few rows: b is read by rows (its columns side by side),
-  // or by columns (the inner indices of a and b side by side).
+  // The whole product without packing, for m <= kThinRows: b is read by rows (its columns side by
+  // side), or by columns (the inner indices of a and b side by side).
   void (*combine_rows)(int64_t m, int64_t n, int64_t k, Source a, Source b, Target out,
                        Update update);
   void (*dot_columns)(int64_t m, int64_t n, int64_t k, Source a, Source b, Target out,
                       Update update);
 };
 
+// Functions in this header are static: it is compiled for several instruction sets, and the linker
+// must not share their code.
+
 // Words of a panel.
-inline int64_t panel_size(int64_t k, int width) { return (k + k % 2 + 1) * width; }
+static inline int64_t panel_size(int64_t k, int width) { return (k + k % 2 + 1) * width; }
+
+// Whether the offsets lie side by side.
+static inline bool consecutive(const int64_t* offsets, int64_t count) {
+  for (int64_t i = 1; i < count; ++i)
+    if (offsets[i] != offsets[0] + i) return false;
+  return true;
+}
 
 extern const GemmKernels gemm_portable, gemm_avx2, gemm_avx512;
 

@@ -1,4 +1,6 @@
-// The kernels of gemm_kernels.h over the vector types of lanes_<isa>.h.
+// The packing kernels of gemm_kernels.h and the product of panels, over the vector types of
+// lanes_<isa>.h: V is the vector, S the sum of products of two of them. Nothing of the standard
+// library is used, because the linker might share its code between instruction sets.
 #pragma once
 
 #include "gemm_kernels.h"
@@ -6,12 +8,6 @@
 
 namespace mpctensor::ring {
 namespace {
-
-inline bool consecutive(const int64_t* offsets, int64_t count) {
-  for (int64_t i = 1; i < count; ++i)
-    if (offsets[i] != offsets[0] + i) return false;
-  return true;
-}
 
 // Inner indices begin .. end - 1 of columns 0 .. group - 1 of g, into every width-th word.
 template <int group, int width>

@@ -6,53 +6,91 @@
 namespace mpctensor::ring {
 namespace {
 
-// `vectors` vectors of columns from j on: out += sum over `count` inner indices of factor[l] b_l.
-template <class V, class S, int vectors>
-void combine_at(int64_t j, int64_t count, const uint64_t* factor, const uint64_t* const* b,
-                uint64_t* out, bool whole, const int64_t* place, Update update) {
-  S sum[vectors];
-  for (int64_t l = 0; l < count; ++l) {
-    const V scale = V::all(factor[l]);
+constexpr int64_t kCachedWords = 1 << 17;  // about what the second-level cache holds
+
+// A slab of inner indices: rows of b, and the elements of a that multiply them.
+struct Slab {
+  static constexpr int64_t capacity = 64;
+  int64_t size;
+  const uint64_t* b[capacity];
+  uint64_t a[kThinRows][capacity];
+};
+
+// Rows i .. i + rows - 1, `vectors` vectors of side-by-side columns from j on, of which
+// the first `skip` columns are left alone.
+template <class V, class S, int rows, int vectors>
+__attribute__((noinline)) void combine_tile(const Slab& slab, int64_t i, int64_t j, int64_t skip,
+                                            Target out, bool whole, Update update) {
+  S sum[rows][vectors];
+  for (int64_t l = 0; l < slab.size; ++l) {
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) sum[v].add_product(scale, V::load(b[l] + j + v * V::width));
-  }
-  uint64_t words[V::width];
-  for (int v = 0; v < vectors; ++v, place += V::width) {
-    if (whole) {
-      add_to(out + place[0], sum[v].total(), update);
-      continue;
+    for (int v = 0; v < vectors; ++v) {
+      const V b = V::load(slab.b[l] + j + v * V::width);
+#pragma GCC unroll 8
+      for (int r = 0; r < rows; ++r) sum[r][v].add_product(V::all(slab.a[i + r][l]), b);
     }
-    sum[v].total().store(words);
-    for (int w = 0; w < V::width; ++w) add_to(out + place[w], Lane::load(words + w), update);
+  }
+  for (int r = 0; r < rows; ++r)
+    for (int v = 0; v < vectors; ++v) {
+      uint64_t* row = out.data + out.row[i + r];
+      const int64_t* place = out.col + j + v * V::width;
+      const V total = sum[r][v].total();
+      if (whole && skip == 0) {
+        add_to(row + place[0], total, update);
+        continue;
+      }
+      uint64_t words[V::width];
+      total.store(words);
+      for (int64_t w = skip; w < V::width; ++w)
+        add_to(row + place[w], Lane::load(words + w), update);
+    }
+}
+
+// All m rows of such a strip of columns.
+template <class V, class S, int rows, int vectors>
+void combine_strip(const Slab& slab, int64_t m, int64_t j, int64_t skip, Target out, bool whole,
+                   Update update) {
+  int64_t i = 0;
+  for (; i + rows <= m; i += rows)
+    combine_tile<V, S, rows, vectors>(slab, i, j, skip, out, whole, update);
+  for (; i < m; ++i) combine_tile<V, S, 1, vectors>(slab, i, j, skip, out, whole, update);
+}
+
+// A run of side-by-side columns. Its last, partial vector overlaps the one before.
+template <class V, class S, int rows, int columns>
+void combine_run(const Slab& slab, int64_t m, int64_t run, Target out, Update update) {
+  const bool whole = consecutive(out.col, run);
+  int64_t j = 0;
+  for (; j + columns <= run; j += columns)
+    combine_strip<V, S, rows, columns / V::width>(slab, m, j, 0, out, whole, update);
+  for (; j + V::width <= run; j += V::width)
+    combine_strip<V, S, rows, 1>(slab, m, j, 0, out, whole, update);
+  if (j < run && run >= V::width) {
+    const int64_t last = run - V::width;
+    combine_strip<V, S, rows, 1>(slab, m, last, j - last, out, whole, update);
+  } else {
+    for (; j < run; ++j) combine_strip<Lane, LaneSum, 1, 1>(slab, m, j, 0, out, whole, update);
   }
 }
 
-// out = [out +] (+-) a b as sums of rows of b, a few rows at a time; runs of side-by-side columns
-// of b are read as vectors.
-template <class V, class S>
+// out = [out +] (+-) a b as sums of rows of b, read in order, a slab at a time; columns of b that
+// lie side by side are read as vectors.
+template <class V, class S, int rows, int columns>
 void combine_rows(int64_t m, int64_t n, int64_t k, Source a, Source b, Target out, Update update) {
-  constexpr int64_t slab = 16;
-  uint64_t factor[slab];
-  const uint64_t* rows[slab];
-  for (int64_t l = 0; l < k; l += slab, update.accumulate = true) {
-    const int64_t count = k - l < slab ? k - l : slab;
-    for (int64_t j = 0, end = 0; j < n; j = end) {
-      for (end = j + 1; end < n && b.col[end] == b.col[end - 1] + 1;) ++end;
-      const bool whole = consecutive(out.col + j, end - j);
-      for (int64_t s = 0; s < count; ++s) rows[s] = b.data + b.row[l + s] + b.col[j];
-      for (int64_t i = 0; i < m; ++i) {
-        for (int64_t s = 0; s < count; ++s) factor[s] = a.data[a.row[i] + a.col[l + s]];
-        uint64_t* row = out.data + out.row[i];
-        const int64_t size = end - j;
-        const int64_t* place = out.col + j;
-        int64_t c = 0;
-        for (; c + 4 * V::width <= size; c += 4 * V::width)
-          combine_at<V, S, 4>(c, count, factor, rows, row, whole, place + c, update);
-        for (; c + V::width <= size; c += V::width)
-          combine_at<V, S, 1>(c, count, factor, rows, row, whole, place + c, update);
-        for (; c < size; ++c)
-          combine_at<Lane, LaneSum, 1>(c, count, factor, rows, row, whole, place + c, update);
-      }
+  // From cache, long slabs save additions to out; a large matrix streams from memory best a few
+  // rows at a time.
+  const bool streams = k * n > kCachedWords && b.col[n - 1] - b.col[0] == n - 1;
+  const int64_t most = streams ? 16 : Slab::capacity;
+  Slab slab;
+  for (int64_t l = 0; l < k; l += slab.size, update.accumulate = true) {
+    slab.size = k - l < most ? k - l : most;
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t s = 0; s < slab.size; ++s) slab.a[i][s] = a.data[a.row[i] + a.col[l + s]];
+    for (int64_t begin = 0, end = 0; begin < n; begin = end) {
+      for (end = begin + 1; end < n && b.col[end] == b.col[end - 1] + 1;) ++end;
+      for (int64_t s = 0; s < slab.size; ++s) slab.b[s] = b.data + b.row[l + s] + b.col[begin];
+      combine_run<V, S, rows, columns>(slab, m, end - begin, {out.data, out.row, out.col + begin},
+                                       update);
     }
   }
 }
@@ -106,7 +144,7 @@ constexpr GemmKernels kernels_of() {
           pack<Lane, LaneSum, rows>,
           pack<V, S, columns>,
           multiply<V, S, rows, columns>,
-          combine_rows<V, S>,
+          combine_rows<V, S, rows, columns>,
           dot_columns<V, S>};
 }
 

@@ -15,7 +15,7 @@ template <class Formula>
 void evaluate_blocks(const Formula& formula, int64_t n, int threads) {
   [[maybe_unused]] const Isa best = isa();
   const int64_t blocks = (n + kBlock - 1) / kBlock;
-  parallel_for(0, blocks, 4, threads, [&](int64_t first, int64_t last) {
+  parallel_for(0, blocks, 16, threads, [&](int64_t first, int64_t last) {
     const int64_t begin = first * kBlock, end = std::min(n, last * kBlock);
 #if defined(__x86_64__)
     if (best == Isa::avx512) return pointwise_avx512(formula, begin, end);

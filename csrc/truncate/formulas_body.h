@@ -1,6 +1,6 @@
-// The formulas themselves, in plain C++ that the compiler vectorises for the including file's target.
-// Shares and masks are secret: no branch and no index depends on them. Quotients of secrets are
-// products, never a division instruction (its time depends on its operands).
+// The formulas themselves, in plain C++ that the compiler vectorises for the including file's
+// target. Shares and masks are secret: no branch and no index depends on them. Quotients of secrets
+// are products, never a division instruction (its time depends on its operands).
 #include "formulas.h"
 
 namespace mpctensor::truncate {
@@ -11,15 +11,16 @@ using i64 = std::int64_t;
 
 constexpr u64 kOffset = u64{1} << 62;
 
-inline u64 bit(u64 word, int j) { return word >> j & 1; }
+inline u64 bit(u64 word, i64 j) { return word >> j & 1; }
 
 // f(word index, element index, bit index) for every element.
 template <class F>
 inline void each(i64 n, F f) {
   i64 i = 0;
   for (; i + 64 <= n; i += 64)
-    for (int j = 0; j < 64; ++j) f(i >> 6, i + j, j);
-  for (int j = 0; i + j < n; ++j) f(i >> 6, i + j, j);
+#pragma GCC ivdep  // an output may be an input, but only element for element
+    for (i64 j = 0; j < 64; ++j) f(i >> 6, i + j, j);
+  for (i64 j = 0; i + j < n; ++j) f(i >> 6, i + j, j);
 }
 
 // value where sign is 0, -value where it is 1
@@ -41,14 +42,14 @@ void wrap_open(const u64* x, u64 offset, const u64* mask, i64 n, u64* plane) {
   const i64 whole = n / 64;
   for (i64 w = 0; w < whole; ++w) {
     u64 bits = 0;
-    for (int j = 0; j < 64; ++j) bits |= ((x[64 * w + j] + offset) >> 63) << j;
+    for (i64 j = 0; j < 64; ++j) bits |= ((x[64 * w + j] + offset) >> 63) << j;
     plane[w] ^= bits;
   }
   for (i64 i = 64 * whole; i < n; ++i) plane[whole] ^= ((x[i] + offset) >> 63) << (i & 63);
 }
 
 void wrap_deal(const u64* a, const u64* b, i64 n, u64* out) {
-  each(n, [=](i64 w, i64 i, int j) { out[i] = bit(a[w] & b[w], j); });
+  each(n, [=](i64 w, i64 i, i64 j) { out[i] = bit(a[w] & b[w], j); });
 }
 
 // With m the own top bit, e the public bits and s = (1 - 2 e_0)(1 - 2 e_1), a party's share of
@@ -64,7 +65,7 @@ struct WrapPlanes {
     sign = e0 ^ e1;
   }
 
-  u64 product(int j, u64 dealt) const {
+  u64 product(i64 j, u64 dealt) const {
     return bit(with_other, j) - bit(both, j) + signed_by(bit(sign, j), dealt);
   }
 };
@@ -75,16 +76,17 @@ inline void each_wrap(const WrapTerms& terms, i64 n, F f) {
   i64 i = 0;
   for (; i + 64 <= n; i += 64) {
     const WrapPlanes planes(terms, i >> 6);
-    for (int j = 0; j < 64; ++j) f(planes, i + j, j);
+#pragma GCC ivdep  // an output may be an input, but only element for element
+    for (i64 j = 0; j < 64; ++j) f(planes, i + j, j);
   }
   if (i == n) return;
   const WrapPlanes planes(terms, i >> 6);
-  for (int j = 0; i + j < n; ++j) f(planes, i + j, j);
+  for (i64 j = 0; i + j < n; ++j) f(planes, i + j, j);
 }
 
 void wrap_shift(const WrapTerms& terms, const WrapShift& shift, const u64* x, i64 n, u64* out) {
   const u64* product = terms.product;
-  each_wrap(terms, n, [=](const WrapPlanes& planes, i64 i, int j) {
+  each_wrap(terms, n, [=](const WrapPlanes& planes, i64 i, i64 j) {
     const u64 wrap = bit(planes.own, j) - planes.product(j, product[i]);
     const u64 share = x[i] + shift.offset;
     const u64 up = ((share & shift.round) + shift.round) >> shift.f;
@@ -95,7 +97,7 @@ void wrap_shift(const WrapTerms& terms, const WrapShift& shift, const u64* x, i6
 void wrap_divide(const WrapTerms& terms, const WrapDivide& divide, const u64* x, const u64* coins,
                  i64 n, u64* out) {
   const u64* product = terms.product;
-  each_wrap(terms, n, [=](const WrapPlanes& planes, i64 i, int j) {
+  each_wrap(terms, n, [=](const WrapPlanes& planes, i64 i, i64 j) {
     const u64 share = x[i] + divide.offset;
     const u64 q = floor_quotient(share, divide.divisor);
     const u64 up = (share - q * divide.divisor.d != 0) & divide.up;

@@ -5,7 +5,6 @@ sizes, allocate outputs and pass the number of threads; they are the only Python
 Nothing here knows what a share is.
 """
 
-# torch is loaded before _C so that both use one OpenMP runtime.
 try:
     import torch  # noqa: F401
 except ModuleNotFoundError as error:
@@ -24,6 +23,7 @@ except ModuleNotFoundError as error:
         "source tree, or `pip install --no-build-isolation .`, and import again."
     ) from None
 
+from mpctensor.kernels.arguments import Source, words
 from mpctensor.kernels.compare import (
     beta_deal,
     bit_hat,
@@ -43,7 +43,6 @@ from mpctensor.kernels.compare import (
     select_shift_share,
 )
 from mpctensor.kernels.cpu import force_isa, isa
-from mpctensor.kernels.arguments import Source, words
 from mpctensor.kernels.prg import prg, prg_bundle, prg_combine
 from mpctensor.kernels.ring import (
     bit_product_share,

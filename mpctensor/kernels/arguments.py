@@ -74,7 +74,7 @@ def word_source(name: str, source: Source, n: int) -> tuple[RawSource, Tensor | 
     """Like `plane_source`, for n words."""
     if isinstance(source, tuple):
         key, stream = source
-        return (0, one_key(name, key), stream), None
+        return (0, one_key(name, key), below(name, stream, 0, 1 << 64)), None
     held = dense(name, source, n)
     return (held.data_ptr(), b"", 0), held
 

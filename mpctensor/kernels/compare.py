@@ -6,9 +6,10 @@ each bundle is that of csrc/compare/compare.h. One comparison:
     provider  rows_deal, merge_deal(1), merge_deal(2), beta_deal, select_deal
     party     lookup -> open -> merge(1) -> open -> merge(2) -> open -> bit_hat -> select_share
 
-`equal_*` are the same steps for [x == 0]. `keys` are the operation keys of several parties, one after
-the other: of all, or of all but the last, whose share is the correction. A `source` is a correction
-or (key, stream). Every mask stream must be fresh: reusing one makes the view depend on the secret.
+`equal_*` are the same steps for [x == 0]. `keys` are the operation keys of several parties, one
+after the other: of all, or of all but the last, whose share is the correction. A source is a
+correction or (key, stream). Every mask stream must be fresh: reusing one makes the view depend on
+the secret.
 """
 
 from torch import Tensor
@@ -168,7 +169,10 @@ def _merge(
 
 
 def bit_hat(c: Tensor, opened: Tensor, flip: bool) -> Tensor:
-    """Public: the plane b^ = msb(c) xor the opened outcome xor flip; b^ xor beta = [x < 0] xor flip."""
+    """Public: the plane b^ = msb(c) xor the opened outcome xor flip.
+
+    The bit is b^ xor beta: [x < 0], or [x >= 0] where flip is set.
+    """
     c = dense("c", c)
     n = c.numel()
     opened = bundle("opened", opened, 1, n)

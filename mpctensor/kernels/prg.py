@@ -5,11 +5,19 @@ depends on nothing else. `keys` holds one or more keys of 16 bytes, one after th
 twice for different secrets under one (key, stream): that is the caller's duty.
 """
 
+import torch
 from torch import Tensor
 
-import torch
 from mpctensor import _C
-from mpctensor.kernels.arguments import below, dense, key_list, new_bundle, new_words, threads
+from mpctensor.kernels.arguments import (
+    below,
+    dense,
+    key_list,
+    new_bundle,
+    new_words,
+    one_key,
+    threads,
+)
 
 OPERATIONS = {"add": 0, "sub": 1, "xor": 2}
 
@@ -56,3 +64,14 @@ def _combine(
         out.data_ptr(), pointer, key_list("keys", keys), stream, start, out.numel(),
         OPERATIONS[op], threads(),
     )  # fmt: skip
+
+
+def aes_blocks(implementation: str, key: bytes, stream: int, first: int, blocks: int) -> Tensor:
+    """AES of the blocks LE64(stream) || LE64(first + i) by one implementation, for tests.
+
+    implementation: "portable", "aes-ni", "vaes-256" or "vaes-512"; ValueError where it is missing.
+    Returns int64 (2 * blocks,).
+    """
+    out = new_words(2 * blocks)
+    _C.aes_blocks(out.data_ptr(), implementation, one_key("key", key), stream, first, blocks)
+    return out

@@ -1,9 +1,9 @@
 """Truncation that never fails: a shared value divided by a public number, within |z| < 2^62.
 
-Two parties by the wrap bit (one opened bit an element), any number by opening c = z + r, or from a c
-that is open already. Sources: [EGK+20], [DEK20]. Errors in units of the result's last place, against
-floor(z / d): 0 or +1, unbiased; division by the wrap bit -1 .. 2. Everything is flat; planes and
-sources are those of `arguments`.
+Two parties by the wrap bit (one opened bit an element), any number by opening c = z + r, or from a
+c that is open already. Sources: [EGK+20], [DEK20]. Errors in units of the result's last place,
+against floor(z / d): 0 or +1, unbiased; division by the wrap bit -1 .. 2. The rounding depends on
+c, or on the low bits of the shares. Everything is flat; planes and sources are as in `arguments`.
 """
 
 from torch import Tensor
@@ -56,7 +56,8 @@ def wrap_shift(
 ) -> Tensor:
     """A share of z / 2^f, flat, from the own share x (without offset) and the opened planes.
 
-    own: the plane that masked the own message. product: the share of a*b; only its low f bits count.
+    own: the plane that masked the own message. product: the share of a*b, of which the low f bits
+    count.
     """
     below("f", f, 1, 63)
     x = dense("x", x)
@@ -70,7 +71,10 @@ def wrap_divide(
     x: Tensor, party: int, e0: Tensor, e1: Tensor, own: Source, product: Source, d: int,
     coins: Tensor,
 ) -> Tensor:  # fmt: skip
-    """A share of z / d for 2 <= d < 2^62, flat. coins: public random words, alike at both parties."""
+    """A share of z / d for 2 <= d < 2^62, flat.
+
+    coins: public random words, alike at both parties.
+    """
     _check_divisor(d)
     x = dense("x", x)
     coins = dense("coins", coins, x.numel())
@@ -108,7 +112,10 @@ def open_shift(c: Tensor, rho: Source, mu: Source, f: int, first: bool) -> Tenso
 def open_divide_deal(
     r: Tensor, d: int, keys: bytes = b"", stream: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """The provider: -floor(r/d) of r as unsigned and as signed, minus streams as in `open_shift_deal`."""
+    """The provider: -floor(r / d) of r as unsigned and as signed.
+
+    Minus the keys' streams `stream` and `stream + 1`.
+    """
     _check_divisor(d)
     r = dense("r", r)
     v1, v0 = new_words(r.numel()), new_words(r.numel())

@@ -26,7 +26,7 @@ from ..share import Share
 from ..transport import Opening
 from .opening import Masked, masked, same_session
 
-VALUES_OF = {"bit": 1, "select": 2, "select_shift": 5}
+VALUES_OF = {"none": 0, "bit": 1, "select": 2, "select_shift": 5}
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,18 @@ class Path:
 
     def index(self) -> Share:
         """The winners' positions along dim (int64, the reduced shape)."""
-        session, rest = self.levels[0].session if self.levels else None, None
-        if session is None:
+        if not self.levels:
             raise ValueError("a maximum over one candidate has no path")
         rest = self.levels[0].shape[1:]
         positions = torch.arange(self.size).view(-1, *[1] * len(rest)).expand(self.size, *rest)
-        current = constant(session, positions.contiguous())
+        return self._choose(positions)
+
+    def choose(self, values: torch.Tensor) -> Share:
+        """What public integers, shaped like the input, are at the winners (the reduced shape)."""
+        return self._choose(values.movedim(self.dim, 0))
+
+    def _choose(self, candidates: torch.Tensor) -> Share:
+        current = constant(self.levels[0].session, candidates.contiguous())
         for level in self.levels:
             current = _merge(current, level)
         return current.map(lambda part: part.squeeze(0))

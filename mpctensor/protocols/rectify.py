@@ -121,25 +121,49 @@ def absolute(x: Share) -> tuple[Share, Share]:
     return sub(add(positive_part, positive_part), x), bit
 
 
-def clamp(x: Share, low: Share | None, high: Share | None) -> tuple[Share, Share]:
-    """(x held between public bounds, [low <= x <= high]); one opening, both bounds in its rounds.
+def magnitude(x: Share) -> tuple[Share, Share]:
+    """(|x|, its sign as an integer share): both thresholds of the sign on one opening."""
+    one = torch.ones((), dtype=torch.int64).expand(x.shape).reshape(-1)
+    (above, at_least), (positive_part, _) = _selected(x, [one, one - 1])
+    signs = sub(_typed(above, torch.int64), _typed(invert(at_least), torch.int64))
+    return sub(add(positive_part, positive_part), x), signs
 
-    x + [x < low] (low - x) - [x > high] (x - high); a missing bound is dropped. low, high: public.
+
+def clamp(x: Share, low: Share | None, high: Share | None) -> tuple[Share, Share]:
+    """(x held between public bounds, [low <= x <= high]); as `bounded`."""
+    out, at_least, at_most = bounded(x, low, high)
+    if at_least is None or at_most is None:
+        inside = at_least if at_most is None else at_most
+        assert inside is not None
+        return out, inside
+    return out, _typed(sub(at_least, invert(at_most)), torch.bool)
+
+
+def bounded(
+    x: Share, low: Share | None, high: Share | None, strict: bool = False
+) -> tuple[Share, Share | None, Share | None]:
+    """(x held between public bounds, [x >= low], [x <= high]); strict: [x > low], [x < high].
+
+    low + [x >= low] (x - low) - [x > high] (x - high); a missing bound is dropped, its bit is None.
+    One opening, both bounds in its rounds.
     """
     bounds = [rescale(b, x.scale) for b in (low, high) if b is not None]
     shape = torch.broadcast_shapes(x.shape, *(b.shape for b in bounds))
     if x.shape != shape:
         x = x.map(lambda part: part.expand(shape))
     levels = [_ring(b, shape) for b in bounds]
-    tests = [*levels[:-1], levels[-1] + 1] if high is not None else levels
-    bits, products = _selected(x, tests)
+    if low is not None and strict:
+        levels[0] = levels[0] + 1
+    if high is not None and not strict:
+        levels[-1] = levels[-1] + 1
+    bits, products = _selected(x, levels)
     excess = [sub(y, bit_mul(bit, b)) for y, bit, b in zip(products, bits, bounds, strict=True)]
-    if low is None:  # bits: [x > high]
-        return _typed(sub(x, excess[0]), x.dtype), invert(bits[0])
-    raised = add(bounds[0], excess[0])  # bits: [x >= low] and perhaps [x > high]
-    if high is None:
-        return _typed(raised, x.dtype), bits[0]
-    return _typed(sub(raised, excess[1]), x.dtype), _typed(sub(bits[0], bits[1]), torch.bool)
+    out, at_least, at_most = x, None, None
+    if low is not None:
+        out, at_least = add(bounds[0], excess[0]), bits[0]
+    if high is not None:
+        out, at_most = sub(out, excess[-1]), invert(bits[-1])
+    return _typed(out, x.dtype), at_least, at_most
 
 
 def _typed(share: Share, dtype: torch.dtype) -> Share:

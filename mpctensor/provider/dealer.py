@@ -33,6 +33,7 @@ from .requests import (
     Request,
     threshold_stream,
 )
+from .smooth import DEALS as SMOOTH
 
 
 class Provider(Protocol):
@@ -177,7 +178,7 @@ def _deal_compare(dealer: Dealer, request: Request) -> list[Tensor]:
             dealt.append(kernels.prg_combine(kernels.bit_values(beta, n), others, values, 0, "sub"))
         elif kind == "select":
             dealt.extend(kernels.select_deal(beta, r, others, values))
-        else:
+        elif kind == "select_shift":
             dealt.extend(kernels.relu_shift_deal(beta, r, shift, others, values))
     return dealt
 
@@ -190,5 +191,6 @@ DEALERS: dict[str, Callable[[Dealer, Request], list[Tensor]]] = {
     "open_divide": _deal_open_divide,
     "less_than": _deal_compare,
     "equal": _deal_compare,
+    **SMOOTH,
 }
 __all__ = ["DEALERS", "Dealer", "Item", "MaskView", "Provider", "bilinear", "check_view"]

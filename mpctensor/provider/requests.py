@@ -155,9 +155,11 @@ def _compare_layout(request: Request, rows: int, planes: tuple[int, int]) -> tup
     return tuple(items)
 
 
-# What is dealt beside beta: nothing; beta * r; or for the fused truncation rho, beta * rho, mu,
-# beta * mu, of which the last two matter modulo 2^shift only.
+# What is dealt: nothing (another request deals products with beta); beta; beta and beta * r; or for
+# the fused truncation beta, rho, beta * rho, mu, beta * mu, of which the last two matter modulo
+# 2^shift only.
 VALUE_BITS = {
+    "none": lambda shift: (),
     "bit": lambda shift: (64,),
     "select": lambda shift: (64, 64),
     "select_shift": lambda shift: (64, 64, 64, shift, shift),

@@ -2,31 +2,13 @@
 
 import pytest
 import torch
-from torch import Tensor
 
 from mpctensor import kernels
+from tests.kernels.ring_reference import same_on_one_and_two_threads, words
 
-ISAS = ["portable", "avx2", "avx512"]
-SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33]
+SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 18, 33]
 
-
-def words(*shape: int) -> Tensor:
-    """Uniform ring elements."""
-    low = torch.randint(0, 2**32, shape, dtype=torch.int64)
-    return (torch.randint(0, 2**32, shape, dtype=torch.int64) << 32) | low
-
-
-@pytest.fixture(params=ISAS, autouse=True)
-def each_isa(request: pytest.FixtureRequest):
-    """Run every test on every instruction set that this machine has."""
-    best = kernels.isa()
-    torch.manual_seed(7)
-    try:
-        kernels.force_isa(request.param)
-    except ValueError:
-        pytest.skip(f"no {request.param} here")
-    yield
-    kernels.force_isa(best)
+pytestmark = pytest.mark.usefixtures("each_isa")
 
 
 @pytest.mark.parametrize("m", SIZES)
@@ -40,7 +22,8 @@ def test_every_edge(m: int) -> None:
 @pytest.mark.parametrize(
     "m, k, n",
     [(1, 700, 300), (300, 700, 1), (3, 257, 5), (64, 784, 128), (130, 512, 70), (800, 40, 33),
-     (5, 9, 1700), (1, 1, 2000), (2000, 1, 1), (65, 600, 1601)],
+     (5, 9, 1700), (1, 1, 2000), (2000, 1, 1), (65, 600, 1601),
+     (16, 1100, 64), (17, 1025, 40), (64, 33, 16), (40, 37, 9)],
 )  # fmt: skip
 def test_block_borders(m: int, k: int, n: int) -> None:
     a, b = words(m, k), words(k, n)
@@ -90,19 +73,17 @@ def test_batches(a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> None:
     assert torch.equal(kernels.matmul(a, b), a @ b)
 
 
-def test_threads_do_not_change_the_result() -> None:
-    a, b, stack = words(200, 600), words(600, 150), words(6, 600, 40)
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        one = kernels.matmul(a, b), kernels.matmul(a, stack)
-        torch.set_num_threads(2)
-        two = kernels.matmul(a, b), kernels.matmul(a, stack)
-    finally:
-        torch.set_num_threads(threads)
-    assert torch.equal(one[0], a @ b)
-    assert torch.equal(one[0], two[0])
-    assert torch.equal(one[1], two[1])
+@pytest.mark.parametrize(
+    "a_shape, b_shape",
+    [((200, 600), (600, 150)), ((200, 600), (6, 600, 40)), ((3, 900), (900, 700)),
+     ((5, 60, 70), (5, 70, 80))],
+)  # fmt: skip
+def test_threads_do_not_change_the_result(
+    a_shape: tuple[int, ...], b_shape: tuple[int, ...]
+) -> None:
+    a, b = words(*a_shape), words(*b_shape)
+    assert torch.equal(kernels.matmul(a, b), a @ b)
+    assert same_on_one_and_two_threads(lambda: kernels.matmul(a, b))
 
 
 def test_extreme_words() -> None:

@@ -136,6 +136,7 @@ def test_maximum_along(size: int, n: int) -> None:
 N = 1024
 COSTS: dict[str, tuple[Callable[[Share], object], int, tuple[int, int, int]]] = {
     "positive": (mpc.positive, UNIT, (4, 98, 392)),
+    "equal": (lambda x: mpc.equal(x, mpc.constant(x.session, torch.zeros(N))), UNIT, (4, 85, 359)),
     "relu": (mpc.relu, UNIT, (4, 98, 456)),
     "relu fused": (mpc.relu, UNIT * UNIT, (4, 98, 552)),
     "square": (mpc.square, UNIT, (1, 64, 64)),

@@ -1,0 +1,172 @@
+"""`encrypt` and `decrypt`: tensors, modules in place, optimizers' states, and nests of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .encoding import encode
+from .errors import EncodingError, SecretLeakError, SessionError
+from .modules import convert_module
+from .session import Session, active, check_precision, current
+from .share import Share
+from .tensor import SharedTensor, wrap
+
+Leaf = Callable[[Tensor], Tensor | None]
+
+
+def encrypt(
+    obj: Any,
+    *,
+    src: str | None = None,
+    precision: int | None = None,
+    base: int = 2,
+    shape: Sequence[int] | None = None,
+    dtype: torch.dtype | None = None,
+) -> Any:
+    """Share a tensor, an nn.Module, an optimizer's state, or a nest of them, among the parties.
+
+    obj: a Tensor or Parameter gives a SharedTensor that keeps requires_grad; a Module is converted in
+    place (float parameters and buffers; integer and bool buffers stay public) and returned, like
+    an Optimizer; dicts, lists and tuples give the same nest. What is encrypted already stays.
+    src: the party whose values count; where the value is not known here, pass None as obj, with
+    `shape` (and `dtype`, float32 by default). precision: fractional digits in `base` (2: bits, the
+    session's 16 by default; 10: decimal digits).
+    With 16 bits values must lie below 2**46, products and dot products below 2**30.
+    Raises EncodingError (NaN, infinite or too large), SecretLeakError (a tensor with a grad_fn: its
+    gradient would be cut), SessionError (unknown party, bad precision), TypeError (nothing to encrypt).
+    """
+    session = current()
+    unit = session.unit if precision is None else check_precision(precision, base)
+    source = session.first if src is None else session.index(src, "src")
+    if obj is None and shape is not None:
+        obj = _absent(session, source, shape, dtype)
+
+    def leaf(value: Tensor) -> Tensor:
+        if isinstance(value, SharedTensor):
+            return value
+        return _encrypt_tensor(session, value if dtype is None else value.to(dtype), source, unit)
+
+    return _converted(obj, leaf, "encrypt", _keep_public)
+
+
+def decrypt(obj: Any, *, dst: str | Sequence[str] | None = None) -> Any:
+    """The plain values of what `encrypt` made; a Module becomes plain in place and is returned.
+
+    dst: only the parties named learn the values; the others get None and their modules stay
+    encrypted. Branching on that differs between parties: what follows must run the same operations
+    on secrets everywhere. Plain tensors come back as they are.
+    Raises SessionError for an unknown party or a closed session.
+    """
+
+    def leaf(value: Tensor) -> Tensor | None:
+        return value.decrypt(dst) if isinstance(value, SharedTensor) else value
+
+    return _converted(obj, leaf, "decrypt", lambda _: False)
+
+
+def party() -> str | None:
+    """The name of the party that this process plays; None when all parties are simulated here."""
+    session = active()
+    if session is None or len(session.local) == session.n:
+        return None
+    return session.names[session.local[0]]
+
+
+def _absent(
+    session: Session, source: int, shape: Sequence[int], dtype: torch.dtype | None
+) -> Tensor:
+    """Stands in for a value that another party holds."""
+    if source in session.local:
+        raise SessionError(f"{session.names[source]} is in this process and has to pass the values")
+    return torch.zeros(tuple(shape), dtype=dtype or torch.float32)
+
+
+def _encrypt_tensor(session: Session, value: Tensor, source: int, unit: int) -> SharedTensor:
+    if value.grad_fn is not None and torch.is_grad_enabled():
+        raise SecretLeakError(
+            "this tensor has a grad_fn; encrypting it would cut its gradient: encrypt(x.detach()),"
+            " or encrypt what it was computed from"
+        )
+    with torch.inference_mode(False), torch.no_grad():
+        scale = unit if value.is_floating_point() else 1
+        raw = _encoded(value, scale)
+        parts = session.input(raw, raw.shape, source)
+        share = Share.make(session, parts, value.dtype, scale, scale)
+        shared = wrap(share, value.requires_grad)
+    if isinstance(value, nn.Parameter):
+        shared._is_param = True  # type: ignore[attr-defined]
+    return shared
+
+
+def _encoded(value: Tensor, scale: int) -> Tensor:
+    if value.layout != torch.strided or value.device.type != "cpu":
+        raise EncodingError(
+            f"only dense tensors on the CPU can be encrypted, not {value.layout} on"
+            f" {value.device}: call to_dense() or cpu() first"
+        )
+    return encode(value, scale)
+
+
+def _keep_public(value: Tensor) -> bool:
+    """Integer and bool buffers of a module."""
+    return not value.is_floating_point() and not value.is_complex()
+
+
+def _converted(obj: Any, leaf: Leaf, verb: str, public: Callable[[Tensor], bool]) -> Any:
+    """The nest with every tensor converted."""
+    if isinstance(obj, Tensor):
+        return leaf(obj)
+    if isinstance(obj, nn.Module):
+        return convert_module(obj, leaf, public)
+    if isinstance(obj, torch.optim.Optimizer):
+        return _convert_optimizer(obj, leaf)
+    if obj is None:
+        return None
+    if isinstance(obj, dict):
+        made = {key: _converted(value, leaf, verb, public) for key, value in obj.items()}
+        return made if type(obj) is dict else _same_mapping(obj, made)
+    if isinstance(obj, (list, tuple)):
+        values = [_converted(value, leaf, verb, public) for value in obj]
+        return type(obj)(*values) if hasattr(obj, "_fields") else type(obj)(values)
+    raise TypeError(
+        f"cannot {verb} {type(obj).__name__}: pass a tensor (torch.as_tensor(x)), an nn.Module, an"
+        " Optimizer, or a dict, list or tuple of them"
+    )
+
+
+def _same_mapping(obj: dict[Any, Any], made: dict[Any, Any]) -> dict[Any, Any]:
+    """The mapping's own type (OrderedDict, state_dict) where that can be filled."""
+    copy = obj.copy()
+    copy.update(made)
+    return copy
+
+
+def _convert_optimizer(optimizer: torch.optim.Optimizer, leaf: Leaf) -> torch.optim.Optimizer:
+    """Convert the state that has a parameter's shape; counters stay public."""
+    fresh = [
+        (state, key, _state_value(value, parameter, key, leaf))
+        for parameter, state, key, value in _state(optimizer)
+    ]
+    for state, key, value in fresh:
+        state[key] = value
+    return optimizer
+
+
+def _state(optimizer: torch.optim.Optimizer) -> Iterator[tuple[Tensor, dict[str, Any], str, Any]]:
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            yield parameter, state, key, value
+
+
+def _state_value(value: Any, parameter: Tensor, key: str, leaf: Leaf) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)(_state_value(v, parameter, key, leaf) for v in value)
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return value
+    counter = key == "step" or (value.dim() == 0 and parameter.dim() > 0)
+    made = value if counter and not isinstance(value, SharedTensor) else leaf(value)
+    return value if made is None else made

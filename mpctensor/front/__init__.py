@@ -1,0 +1,9 @@
+"""Torch functions that are caught whole, above autograd: see `ops.registry.FRONT`.
+
+A function is caught here only where its pieces would index with a secret, repeat a comparison, or
+show a value; everything else is an aten op in `ops`.
+"""
+
+from . import losses, maxima, refusals
+
+__all__ = ["losses", "maxima", "refusals"]

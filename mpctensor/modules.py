@@ -1,0 +1,125 @@
+"""Converting a module's parameters and buffers in place, so that everybody who holds them sees it.
+
+`torch.utils.swap_tensors` keeps a parameter's identity (optimizers, tied weights), but drops `.grad`
+and hooks, refuses weak references (RNN's flat weights) and tensors that a graph still holds. So:
+everything is checked and computed first, then swapped, then hooks and gradients are put back.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin
+
+from .errors import UnsupportedOperationError
+
+Leaf = Callable[[Tensor], Tensor | None]
+Swap = tuple[Tensor, Tensor]
+
+
+def convert_module(
+    module: nn.Module, leaf: Leaf, public: Callable[[Tensor], bool] | None = None
+) -> nn.Module:
+    """Replace every parameter and buffer by leaf(value), in place; returns the module.
+
+    leaf: gives the new tensor (requires_grad does not matter), None or the same to leave it.
+    public: the tensors that stay as they are (default: whatever is not floating point).
+    Raises UnsupportedOperationError, with nothing changed, where that is impossible.
+    """
+    public = public or (lambda value: not value.is_floating_point())
+    parameters = [(n, p) for n, p in module.named_parameters() if not public(p)]
+    recurrent = [m for m in module.modules() if isinstance(m, nn.RNNBase)]
+    _check(module, parameters, recurrent)
+    swaps = list(_swaps([p for _, p in parameters], leaf))
+    buffers = list(_new_buffers(module, leaf, public))
+    for rnn in recurrent:
+        rnn._flat_weight_refs = []
+    for parameter, value in swaps:
+        _swap(parameter, value)
+    for owner, name, value in buffers:
+        owner._buffers[name] = value
+    for rnn in recurrent:
+        rnn._flat_weight_refs = [weakref.ref(w) if w is not None else None for w in rnn._flat_weights]
+    return module
+
+
+def _check(
+    module: nn.Module, parameters: list[tuple[str, Tensor]], recurrent: list[nn.RNNBase]
+) -> None:
+    flat = {id(w) for rnn in recurrent for w in rnn._flat_weights if w is not None}
+    for name, value in [*module.named_parameters(), *module.named_buffers()]:
+        if isinstance(value, UninitializedTensorMixin):
+            raise UnsupportedOperationError(
+                f"`{name}` is not initialised: run the lazy module once on plain data (a batch of zeros"
+                " of the right shape), then encrypt it"
+            )
+    for name, parameter in parameters:
+        if id(parameter) not in flat and weakref.getweakrefs(parameter):
+            raise UnsupportedOperationError(
+                f"`{name}` has weak references, which cannot follow it: remove them and encrypt again"
+            )
+        _check_free(name, parameter)
+
+
+def _check_free(name: str, parameter: Tensor) -> None:
+    """Nothing but Python may hold the tensor: a saved graph would mix plain and secret."""
+    allowed = 2 if _has_accumulator(parameter) else 1
+    if parameter._use_count() > allowed:  # type: ignore[attr-defined]
+        raise UnsupportedOperationError(
+            f"a graph of earlier computations still holds `{name}`: delete its outputs and losses"
+            " (`del loss, output`), or detach() them, and encrypt again"
+        )
+
+
+def _has_accumulator(parameter: Tensor) -> bool:
+    return parameter.requires_grad
+
+
+def _swaps(parameters: list[Tensor], leaf: Leaf) -> Iterator[Swap]:
+    """(parameter, its new self): with the gradient converted, ready to be swapped."""
+    for parameter in parameters:
+        value = leaf(parameter)
+        if value is None or value is parameter:
+            continue
+        gradient = None if parameter.grad is None else leaf(parameter.grad)
+        fresh = nn.Parameter(value.detach(), parameter.requires_grad)
+        fresh.grad = None if gradient is None else gradient.detach()
+        fresh.__dict__.update(
+            {k: v for k, v in parameter.__dict__.items() if k not in ("_held", "_is_param")}
+        )
+        yield parameter, fresh
+
+
+def _swap(parameter: Tensor, fresh: Tensor) -> None:
+    hooks = parameter._backward_hooks
+    later = getattr(parameter, "_post_accumulate_grad_hooks", None)
+    gradient = fresh.grad
+    fresh.grad = parameter.grad = None
+    parameter._backward_hooks = None
+    if later is not None:
+        parameter._post_accumulate_grad_hooks = None  # type: ignore[attr-defined]
+    torch.utils.swap_tensors(parameter, fresh)
+    parameter.grad = gradient
+    if hooks:
+        parameter._backward_hooks = hooks
+    if later:
+        parameter._post_accumulate_grad_hooks = later  # type: ignore[attr-defined]
+
+
+def _new_buffers(
+    module: nn.Module, leaf: Leaf, public: Callable[[Tensor], bool]
+) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    """(owner, name, new buffer); a buffer that two modules share stays shared."""
+    made: dict[int, Any] = {}
+    for owner in module.modules():
+        for name, value in owner._buffers.items():
+            if value is None or public(value):
+                continue
+            if id(value) not in made:
+                made[id(value)] = leaf(value)
+            if made[id(value)] is not None:
+                yield owner, name, made[id(value)]

@@ -1,0 +1,36 @@
+"""What each aten overload means on shares: one file a family, found by grepping the aten name.
+
+A handler is a function of Shares, plain tensors and numbers, entered by `@implements`.
+"""
+
+from . import (
+    activation,
+    compare,
+    convolution,
+    creation,
+    indexing,
+    layout,
+    linear,
+    loss,
+    normalization,
+    pointwise,
+    pooling,
+    reduce,
+    refusals,
+)
+
+__all__ = [
+    "activation",
+    "compare",
+    "convolution",
+    "creation",
+    "indexing",
+    "layout",
+    "linear",
+    "loss",
+    "normalization",
+    "pointwise",
+    "pooling",
+    "reduce",
+    "refusals",
+]

@@ -1,0 +1,97 @@
+"""Overloads without a handler of their own, expressed by others that have one.
+
+In order: an in-place or out= variant by its functional twin, a _foreach_ op by a loop, a composite
+by `decompose()`, the rest by torch's own decomposition table and, inside that, prims by aten ops.
+The functions made here take the call's own tensors (wrappers) and call torch again, so that every
+piece passes through the dispatch once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._decomp import decomposition_table
+from torch._ops import OpOverload
+
+aten = torch.ops.aten
+Rewritten = Callable[..., Any]
+
+
+def written_arguments(func: OpOverload) -> list[tuple[int, str]]:
+    """(position, name) of the arguments that a call of this overload writes to."""
+    return [
+        (i, argument.name)
+        for i, argument in enumerate(func._schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    ]
+
+
+def functional_twin(func: OpOverload) -> OpOverload | None:
+    """The overload with the same arguments that writes nowhere: add.Tensor for add_.Tensor."""
+    written = {name for _, name in written_arguments(func)}
+    if not written:
+        return None
+    namespace, _, name = func._schema.name.partition("::")
+    in_place = name.endswith("_") and not name.endswith("__")
+    base = name[:-1] if in_place else name
+    packet = getattr(getattr(torch.ops, namespace), base, None)
+    if packet is None:
+        return None
+    wanted = _signature(func, written if not in_place else set())
+    for overload in packet.overloads():
+        twin: OpOverload = getattr(packet, overload)
+        if not written_arguments(twin) and _signature(twin, set()) == wanted:
+            return twin
+    return None
+
+
+def reshapes_in_place(func: OpOverload) -> bool:
+    """Whether an overload changes the shape of its argument, not its values: squeeze_, t_."""
+    if not written_arguments(func) or not func._schema.name.endswith("_"):
+        return False
+    twin = functional_twin(func)
+    if twin is None or len(twin._schema.returns) != 1:
+        return False
+    alias = twin._schema.returns[0].alias_info
+    return alias is not None and not alias.is_write
+
+
+def _signature(func: OpOverload, without: set[str]) -> list[tuple[str, str]]:
+    return [(a.name, str(a.type)) for a in func._schema.arguments if a.name not in without]
+
+
+def rewritten(func: OpOverload) -> Rewritten | None:
+    """A function of the same arguments that computes the overload by other ones, or None."""
+    if func._schema.name.startswith("aten::_foreach_"):
+        return _foreach(func)
+    if func._can_decompose():
+        return func.decompose
+    if func in decomposition_table:
+        return decomposition_table[func]
+    if func.namespace == "prims":
+        return func.impl_aten  # type: ignore[no-any-return, attr-defined]
+    return None
+
+
+def _foreach(func: OpOverload) -> Rewritten:
+    """One call per tensor of the list; lists of tensors or numbers go along, the rest is repeated."""
+    name = func._schema.name.removeprefix("aten::_foreach_")
+    packet = getattr(aten, {"norm": "linalg_vector_norm", "max": "amax"}.get(name, name))
+    in_place = name.endswith("_")
+
+    def loop(tensors: Sequence[Tensor], *args: Any, **kwargs: Any) -> list[Tensor] | None:
+        results = []
+        for i, tensor in enumerate(tensors):
+            own = [_element(arg, i) for arg in args]
+            options = {key: _element(value, i) for key, value in kwargs.items()}
+            results.append(packet(tensor, *own, **options))
+        return None if in_place else results
+
+    return loop
+
+
+def _element(value: Any, i: int) -> Any:
+    return value[i] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,51 @@
+"""Keeps secrets out of plain memory: plain leaves, plain targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import SecretLeakError
+
+
+class PlainLeaf(torch.autograd.Function):
+    """Passes a plain tensor on to a computation on secrets; its gradient would be secret."""
+
+    @staticmethod
+    def forward(ctx: Any, plain: Tensor) -> Tensor:
+        return plain.view_as(plain)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (gradient,) = gradients
+        if hasattr(gradient, "_share"):
+            raise SecretLeakError(
+                "a plain tensor that requires grad would receive a secret gradient: encrypt it"
+                " (mpctensor.encrypt(model)), or call requires_grad_(False) on it"
+            )
+        return gradient
+
+
+def guarded(value: Any) -> Any:
+    """The argument with every plain tensor that requires grad behind `PlainLeaf`."""
+    if isinstance(value, Tensor):
+        plain = not hasattr(value, "_share") and value.requires_grad
+        return PlainLeaf.apply(value) if plain else value
+    if type(value) in (list, tuple):
+        return type(value)(guarded(v) for v in value)
+    return value
+
+
+def check_targets(name: str, targets: list[Any]) -> None:
+    """Raise SecretLeakError where one of the tensors written to is plain."""
+    for target in targets:
+        if isinstance(target, (list, tuple)):
+            check_targets(name, list(target))
+        elif isinstance(target, Tensor) and not hasattr(target, "_share"):
+            raise SecretLeakError(
+                f"`{name}` would write a secret into a plain tensor of shape {tuple(target.shape)}:"
+                " encrypt the target first (mpctensor.encrypt of the tensor, the model, or of the"
+                " optimizer whose state it is), or decrypt() the secret"
+            )

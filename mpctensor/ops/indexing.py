@@ -1,0 +1,187 @@
+"""Reading and writing at public positions; a secret index or mask is refused, with what to do.
+
+Everything here is linear with public structure, so each party applies it to its own part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import protocols as mpc
+from ..errors import SecretLeakError
+from ..share import Share
+from .layout import together
+from .operands import filled, result_dtype, retag, scalar, shares_of, term
+from .registry import ATEN, implements
+
+aten = torch.ops.aten
+prims = torch.ops.prims
+
+
+def _public_index(*indices: Any) -> None:
+    """Raise SecretLeakError for an index that is a secret."""
+    for index in indices:
+        if isinstance(index, (list, tuple)):
+            _public_index(*index)
+        elif isinstance(index, Share):
+            if index.dtype is torch.bool:
+                raise SecretLeakError(
+                    "indexing with a secret mask would show how many elements it picks: use"
+                    " torch.where(mask, x, other) or multiply by the mask"
+                )
+            raise SecretLeakError(
+                "indexing with a secret position would show it: multiply with a one-hot encoding"
+                " ((index.unsqueeze(-1) == torch.arange(n)) @ x), or decrypt() the index"
+            )
+
+
+def _reading(overload: Any) -> Callable[..., Share]:
+    """gather and its kin: (x, public arguments)."""
+
+    def handler(x: Any, *args: Any, **kwargs: Any) -> Share:
+        _public_index(*args)
+        return x.map(lambda part: overload(part, *args, **kwargs))  # type: ignore[no-any-return]
+
+    return handler
+
+
+for _overload in (
+    aten.index.Tensor,
+    aten._unsafe_index.Tensor,
+    aten.index_select.default,
+    aten.gather.default,
+    aten.take.default,
+    aten.take_along_dim.default,
+    aten.repeat_interleave.self_Tensor,
+):
+    ATEN[_overload] = _reading(_overload)
+
+
+@implements(aten.embedding.default)
+def embedding(weight: Share, indices: Any, *options: Any, **named: Any) -> Share:
+    if not isinstance(weight, Share) or isinstance(indices, Share):
+        raise SecretLeakError(
+            "an embedding looked up by a secret index would show it: multiply a one-hot encoding"
+            " ((index.unsqueeze(-1) == torch.arange(n)).float()) with the table"
+        )
+    return weight.map(lambda part: aten.embedding.default(part, indices))
+
+
+@implements(aten.embedding_dense_backward.default)
+def embedding_backward(gradient: Share, indices: Tensor, count: int, padding: int, scale: bool) -> Share:
+    _public_index(indices)
+    flat = indices.reshape(-1)
+    keep = (flat != padding).to(torch.int64)
+    if scale:
+        raise NotImplementedError("embedding with scale_grad_by_freq")
+
+    def scattered(part: Tensor) -> Tensor:
+        rows = part.reshape(flat.numel(), part.shape[-1]) * keep.unsqueeze(1)
+        return torch.zeros(count, part.shape[-1], dtype=torch.int64).index_add_(0, flat, rows)
+
+    return gradient.map(scattered)
+
+
+# Writing
+
+
+@implements(aten.index_put.default, aten._unsafe_index_put.default)
+def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Share:
+    _public_index(indices)
+    return together(
+        lambda parts: aten.index_put.default(parts[0], indices, parts[1], accumulate), x, values
+    )
+
+
+@implements(aten.put.default)
+def put(x: Any, index: Any, source: Any, accumulate: bool = False) -> Share:
+    _public_index(index)
+    return together(lambda parts: aten.put.default(parts[0], index, parts[1], accumulate), x, source)
+
+
+def _writing(overload: Any) -> Callable[..., Share]:
+    """(x, dim, public index, source): scatter and its kin."""
+
+    def handler(x: Any, dim: int, index: Any, source: Any, **kwargs: Any) -> Share:
+        _public_index(index)
+        if kwargs.get("alpha", 1) != 1:
+            source, kwargs = mpc.scaled(term(x, source), kwargs["alpha"]), {}
+        return together(lambda parts: overload(parts[0], dim, index, parts[1], **kwargs), x, source)
+
+    return handler
+
+
+for _overload in (
+    aten.scatter.src,
+    aten.scatter_add.default,
+    aten.index_add.default,
+    aten.index_copy.default,
+):
+    ATEN[_overload] = _writing(_overload)
+
+
+@implements(aten.scatter.value)
+def scatter_value(x: Share, dim: int, index: Any, value: Any) -> Share:
+    _public_index(index)
+    kept = torch.zeros(tuple(x.shape), dtype=torch.bool).scatter(dim, index, True)
+    return masked_fill(x, kept, value)
+
+
+@implements(aten.index_fill.int_Scalar, aten.index_fill.int_Tensor)
+def index_fill(x: Share, dim: int, index: Any, value: Any) -> Share:
+    _public_index(index)
+    kept = torch.zeros(tuple(x.shape), dtype=torch.bool).index_fill(dim, index, True)
+    return masked_fill(x, kept, value)
+
+
+# Choosing
+
+
+@implements(aten.where.self, prims.where.default)
+def where(condition: Any, x: Any, y: Any) -> Share:
+    """condition ? x : y; a secret condition is never opened."""
+    like = shares_of(condition, x, y)[0]
+    dtype = result_dtype(x, y)
+    values = shares_of(x, y)
+    x, y = (term(values[0] if values else like, v) for v in (x, y))
+    if isinstance(condition, Share):
+        return retag(mpc.select(_as_bit(condition), x, y), dtype)
+    chosen = condition.to(torch.bool)
+    return retag(together(lambda parts: torch.where(chosen, *parts), x, y), dtype)
+
+
+def _as_bit(condition: Share) -> Share:
+    if condition.dtype is not torch.bool:
+        raise RuntimeError("where expected condition to be a boolean tensor")
+    return condition
+
+
+@implements(aten.where.ScalarSelf, aten.where.ScalarOther, aten.where.Scalar)
+def where_scalar(condition: Any, x: Any, y: Any) -> Share:
+    return where(condition, x, y)
+
+
+@implements(aten.masked_fill.Scalar, aten.masked_fill.Tensor)
+def masked_fill(x: Any, mask: Any, value: Any) -> Share:
+    like = shares_of(x, mask, value)[0]
+    number = scalar(value)
+    x = term(like, x)
+    fill = term(x, value) if number is None else retag(term(x, number), x.dtype)
+    return retag(where(mask, fill, x), x.dtype)
+
+
+@implements(aten.masked_scatter.default)
+def masked_scatter(x: Any, mask: Any, source: Any) -> Share:
+    _public_index(mask)
+    return together(lambda parts: torch.masked_scatter(parts[0], mask, parts[1]), x, source)
+
+
+def one_hot(like: Share, index: Tensor, classes: int) -> Share:
+    """A public one-hot encoding of public indices, of the float dtype of `like`."""
+    shape = (*index.shape, classes)
+    zeros = filled(like, shape, 0, like.dtype)
+    return zeros.map(lambda part: part.scatter(-1, index.unsqueeze(-1), 1))

@@ -1,0 +1,184 @@
+"""Losses between a secret prediction and a target, secret or public."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import protocols as mpc
+from ..errors import SecretLeakError
+from ..share import Share
+from .compare import absolute, sign
+from .operands import exact, factor, filled, retag, shares_of, term
+from .pointwise import mul, product, scaled
+from .registry import implements
+
+aten = torch.ops.aten
+
+NONE, MEAN, SUM = 0, 1, 2
+
+
+def _difference(x: Any, y: Any) -> Share:
+    like = shares_of(x, y)[0]
+    return mpc.sub(term(like, x), term(like, y))
+
+
+def reduced(values: Share, reduction: int) -> Share:
+    if reduction == NONE:
+        return values
+    total = mpc.total(values)
+    return total if reduction == SUM else scaled(total, Fraction(1, max(values.here.numel(), 1)))
+
+
+def spread(gradient: Any, values: Share, reduction: int) -> Share:
+    """The gradient of `reduced`, for each of the values (broadcast)."""
+    gradient = factor(values, gradient)
+    if reduction == MEAN:
+        return scaled(gradient, Fraction(1, max(values.here.numel(), 1)))
+    return gradient  # type: ignore[no-any-return]
+
+
+@implements(aten.mse_loss.default)
+def mse_loss(x: Any, target: Any, reduction: int = MEAN) -> Share:
+    return reduced(mpc.square(_difference(x, target)), reduction)
+
+
+@implements(aten.mse_loss_backward.default)
+def mse_loss_backward(gradient: Any, x: Any, target: Any, reduction: int) -> Share:
+    difference = _difference(x, target)
+    return mpc.mul(scaled(difference, 2), spread(gradient, difference, reduction))
+
+
+def _huber_parts(difference: Share, beta: float) -> tuple[Share, Share]:
+    """(d held inside [-beta, beta], |d| - |held|)."""
+    bound = term(difference, beta)
+    held, _ = mpc.clamp(difference, mpc.neg(bound), bound)
+    return held, mpc.sub(difference, held)
+
+
+def _huber(difference: Share, beta: float) -> Share:
+    """d^2 / 2 inside beta, beta (|d| - beta / 2) outside: held (d - held / 2)."""
+    held, _ = _huber_parts(difference, beta)
+    return mpc.mul(held, mpc.sub(difference, scaled(held, 0.5)))
+
+
+@implements(aten.smooth_l1_loss.default)
+def smooth_l1_loss(x: Any, target: Any, reduction: int = MEAN, beta: float = 1.0) -> Share:
+    difference = _difference(x, target)
+    if beta == 0:
+        return reduced(absolute(difference), reduction)
+    return reduced(scaled(_huber(difference, beta), 1 / exact(beta)), reduction)
+
+
+@implements(aten.smooth_l1_loss_backward.default)
+def smooth_l1_loss_backward(
+    gradient: Any, x: Any, target: Any, reduction: int, beta: float
+) -> Share:
+    difference = _difference(x, target)
+    if beta == 0:
+        return mpc.mul(sign(difference), spread(gradient, difference, reduction))
+    held, _ = _huber_parts(difference, beta)
+    return mpc.mul(scaled(held, 1 / exact(beta)), spread(gradient, difference, reduction))
+
+
+@implements(aten.huber_loss.default)
+def huber_loss(x: Any, target: Any, reduction: int = MEAN, delta: float = 1.0) -> Share:
+    return reduced(_huber(_difference(x, target), delta), reduction)
+
+
+@implements(aten.huber_loss_backward.default)
+def huber_loss_backward(gradient: Any, x: Any, target: Any, reduction: int, delta: float) -> Share:
+    difference = _difference(x, target)
+    held, _ = _huber_parts(difference, delta)
+    return mpc.mul(held, spread(gradient, difference, reduction))
+
+
+# Cross entropy
+
+
+def _check_classes(target: Any) -> None:
+    if isinstance(target, Share):
+        raise SecretLeakError(
+            "a loss that looks up a secret class index would show it: use F.cross_entropy with a"
+            " secret one-hot target, mpctensor.encrypt(F.one_hot(labels, n).float())"
+        )
+
+
+def picking(x: Share, target: Tensor, weight: Any, ignore: int) -> Tensor:
+    """Public weights that pick each sample's class: 0 for ignored ones. Shaped as x: (N, C, *)."""
+    classes = x.shape[1] if len(x.shape) > 1 else x.shape[0]
+    dim = 1 if len(x.shape) > 1 else 0
+    used = target != ignore
+    index = torch.where(used, target, 0)
+    if index.numel() and (int(index.min()) < 0 or int(index.max()) >= classes):
+        raise IndexError(f"Target {int(index.max())} is out of bounds.")
+    picked = torch.zeros(tuple(x.shape), dtype=torch.float64)
+    picked.scatter_(dim, index.unsqueeze(dim), used.to(torch.float64).unsqueeze(dim))
+    if weight is None:
+        return picked
+    shape = [1] * len(x.shape)
+    shape[dim] = classes
+    return picked * weight.to(torch.float64).view(shape)
+
+
+def _plain_weight(weight: Any) -> None:
+    if isinstance(weight, Share):
+        raise NotImplementedError("secret class weights")
+
+
+@implements(aten.nll_loss_forward.default, aten.nll_loss2d_forward.default)
+def nll_loss(
+    x: Share, target: Any, weight: Any, reduction: int, ignore: int
+) -> tuple[Share, Share]:
+    """-weight[t] x[t], and the total of the weights."""
+    _check_classes(target)
+    _plain_weight(weight)
+    picked = picking(x, target, weight, ignore)
+    dim = 1 if len(x.shape) > 1 else 0
+    losses = mpc.neg(mpc.total(mul(x, picked), [dim]))
+    total = float(picked.sum())
+    total_weight = filled(x, (), total, x.dtype)
+    losses = retag(losses, x.dtype)
+    if reduction == NONE:
+        return losses, total_weight
+    out = mpc.total(losses)
+    return (scaled(out, 1 / exact(total)) if reduction == MEAN else out), total_weight
+
+
+@implements(aten.nll_loss_backward.default, aten.nll_loss2d_backward.default)
+def nll_loss_backward(
+    gradient: Any, x: Share, target: Tensor, weight: Any, reduction: int, ignore: int, total: Any
+) -> Share:
+    _check_classes(target)
+    picked = picking(x, target, weight, ignore)
+    if reduction == MEAN:
+        picked = picked / picked.sum()
+    gradient = factor(x, gradient)
+    if reduction == NONE:
+        dim = 1 if len(x.shape) > 1 else 0
+        gradient = gradient.map(lambda part: part.unsqueeze(dim))
+    return retag(mul(gradient, -picked), x.dtype)
+
+
+@implements(aten.binary_cross_entropy_with_logits.default)
+def bce_with_logits(
+    x: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = MEAN
+) -> Share:
+    """max(x, 0) - x t + log(1 + exp(-|x|)) = softplus(-|x|) + relu(x) - x t."""
+    if pos_weight is not None:
+        raise NotImplementedError("pos_weight")
+    like = shares_of(x, target)[0]
+    x = term(like, x)
+    above, bit = mpc.relu(x, fuse=False)
+    size = mpc.sub(mpc.scaled(above, 2), x)
+    small = mpc.exp(mpc.neg(size))
+    tail = mpc.log(mpc.add(filled(x, (), 1, x.dtype), small))
+    losses = mpc.add(mpc.sub(above, mpc.mul(x, factor(x, target))), tail)
+    if weight is not None:
+        losses = product(losses, factor(losses, weight))
+    return reduced(losses, reduction)
+
+

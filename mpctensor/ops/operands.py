@@ -1,0 +1,219 @@
+"""Operands of an operation: secrets arrive as Shares; numbers and plain tensors become public ones.
+
+Here too: the dtype that torch gives a result, and the reading of public numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from math import isfinite
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor
+
+from .. import protocols as mpc
+from ..errors import EncodingError, UnsupportedOperationError
+from ..share import Share
+
+INFINITE = 2.0**60  # public numbers from here on mean infinity
+_INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+
+
+def is_number(value: Any) -> TypeGuard[int | float | bool]:
+    return isinstance(value, (int, float)) and not isinstance(value, Tensor)
+
+
+def scalar(value: Any) -> int | float | None:
+    """The number that a public operand is: a Python number or a plain tensor without dimensions."""
+    if is_number(value):
+        return value
+    if isinstance(value, Tensor) and value.dim() == 0:
+        return _number_of(value)
+    return None
+
+
+def _number_of(value: Tensor) -> int | float:
+    """The number of a plain 0-dim tensor; float32's 0.1 is read as 0.1, its shortest decimal."""
+    number = value.item()
+    if isinstance(number, complex):
+        raise EncodingError(f"`{value.dtype}` operands cannot meet a secret")
+    if value.dtype == torch.float32 and isinstance(number, float) and isfinite(number):
+        short = float(f"{number:.7g}")
+        return short if torch.tensor(short, dtype=torch.float32).item() == number else number
+    return number
+
+
+def category(dtype: torch.dtype) -> int:
+    """0 bool, 1 integer, 2 float: what torch's type promotion ranks."""
+    if dtype.is_floating_point:
+        return 2
+    return 0 if dtype == torch.bool else 1
+
+
+def result_dtype(*operands: Any) -> torch.dtype:
+    """torch.result_type over Shares, plain tensors and numbers."""
+    ranked: list[tuple[torch.dtype, int]] = []
+    for value in operands:
+        if isinstance(value, (Share, Tensor)):
+            ranked.append((value.dtype, 0 if len(value.shape) else 1))
+        elif isinstance(value, bool):
+            ranked.append((torch.bool, 2))
+        elif isinstance(value, int):
+            ranked.append((torch.int64, 2))
+        elif isinstance(value, (float, Fraction)):
+            ranked.append((torch.get_default_dtype(), 2))
+    if all(dtype is ranked[0][0] for dtype, _ in ranked):
+        return ranked[0][0]
+    return _promoted(ranked)
+
+
+def _promoted(ranked: Sequence[tuple[torch.dtype, int]]) -> torch.dtype:
+    """Dimensioned tensors decide, unless 0-dim tensors, then numbers, are of a higher category."""
+    result: torch.dtype | None = None
+    for rank in (0, 1, 2):
+        dtypes = [dtype for dtype, r in ranked if r == rank]
+        if not dtypes:
+            continue
+        common = dtypes[0]
+        for dtype in dtypes[1:]:
+            common = torch.promote_types(common, dtype)
+        if result is None or category(common) > category(result):
+            result = common
+    assert result is not None
+    return result
+
+
+def retag(share: Share, dtype: torch.dtype) -> Share:
+    """The same share under another plain dtype."""
+    return share if share.dtype is dtype else Share(share.session, share.parts, dtype)
+
+
+def float_dtype(share: Share) -> torch.dtype:
+    """The dtype of a quotient, a mean, a function value."""
+    return share.dtype if share.dtype.is_floating_point else torch.get_default_dtype()
+
+
+def as_float(share: Share) -> Share:
+    """A share of floats: integers and bools get the session's working scale as unit."""
+    if share.dtype.is_floating_point:
+        return share
+    return converted(share, torch.get_default_dtype())
+
+
+def converted(share: Share, dtype: torch.dtype) -> Share:
+    """The value as another dtype, as `Tensor.to` has it; a share of its own unless nothing changes.
+
+    Floats become integers only where they are integers for sure: rounding toward zero would need a
+    comparison that torch users rarely want (UnsupportedOperationError).
+    """
+    if share.dtype is dtype:
+        return share
+    if dtype == torch.bool:
+        return mpc.invert(mpc.equal(share, zero_like(share)))
+    if dtype.is_complex:
+        raise EncodingError(f"a secret cannot become `{dtype}`")
+    unit = share.unit
+    if dtype.is_floating_point:
+        unit = max(unit, share.session.unit) if unit == 1 else unit
+    elif share.dtype.is_floating_point:
+        if share.scale != 1:
+            raise UnsupportedOperationError(
+                f"a secret {share.dtype} cannot become {dtype}: cutting the fraction off is not"
+                " implemented; encrypt the integers as integers, or decrypt()"
+            )
+        unit = 1
+    elif dtype not in _INTEGERS:
+        raise UnsupportedOperationError(f"a secret cannot become `{dtype}`")
+    parts = share.each(lambda _, part: part.clone())
+    return Share.make(share.session, parts, dtype, share.scale, unit, share.public)
+
+
+def zero_like(share: Share) -> Share:
+    """A public 0 without dimensions."""
+    return filled(share, (), 0, share.dtype)
+
+
+def filled(like: Share, size: Sequence[int], number: float, dtype: torch.dtype) -> Share:
+    """A public share of one number; integers at scale 1, floats as finely as a product allows."""
+    unit = 1 if not dtype.is_floating_point else max(like.unit, 1)
+    if dtype.is_floating_point and unit == 1:
+        unit = like.session.unit
+    if float(number).is_integer() and abs(number) < 1 << 30:
+        value = torch.full(tuple(size), int(number), dtype=torch.int64)
+        return retag(mpc.constant(like.session, value, 1, unit=unit), dtype)
+    value = torch.full(tuple(size), number, dtype=torch.float64)
+    return retag(mpc.constant(like.session, value, unit=unit, saturate=True), dtype)
+
+
+def public(like: Share, value: Tensor | float, *, saturate: bool = False) -> Share:
+    """A plain tensor or number as a public share that goes with `like` in a product."""
+    if not isinstance(value, Tensor):
+        dtype = result_dtype(like, value)
+        return filled(like, (), value, dtype)
+    unit = like.unit if like.unit > 1 and value.is_floating_point() else None
+    return mpc.constant(like.session, value, unit=unit, saturate=saturate)
+
+
+def term(like: Share, value: Any, *, saturate: bool = True) -> Share:
+    """A public operand that is about to be added to `like` or compared with it.
+
+    It is encoded at the scale of `like`, or at the working scale where that is finer. Infinities and
+    huge fill values saturate.
+    """
+    if isinstance(value, Share):
+        return value
+    tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=_plain_dtype(value))
+    if not tensor.is_floating_point():
+        return mpc.constant(like.session, tensor)
+    unit = like.unit if like.unit > 1 else like.session.unit
+    wide = tensor.detach() if tensor.dim() else torch.tensor(scalar(tensor), dtype=torch.float64)
+    scale = max(like.scale, unit)
+    if saturate:
+        wide = _saturated(wide.to(torch.float64), scale)
+    return retag(mpc.constant(like.session, wide, scale, unit=unit), tensor.dtype)
+
+
+def _saturated(value: Tensor, scale: int) -> Tensor:
+    """Infinities and masks like finfo.min come to rest at the largest number that a sum can take."""
+    huge = value.abs() >= INFINITE
+    return torch.where(huge, value.sign() * (2.0**60 / scale), value) if bool(huge.any()) else value
+
+
+def _plain_dtype(number: float) -> torch.dtype:
+    return torch.int64 if isinstance(number, int) else torch.float64
+
+
+def factor(like: Share, value: Any) -> Share:
+    """A public operand that is about to be multiplied with `like`."""
+    return value if isinstance(value, Share) else public(like, value)
+
+
+def shares_of(*operands: Any) -> list[Share]:
+    """The Shares among the operands, lists included."""
+    found = []
+    for value in operands:
+        if isinstance(value, Share):
+            found.append(value)
+        elif isinstance(value, (list, tuple)):
+            found.extend(shares_of(*value))
+    return found
+
+
+def exact(number: float) -> Fraction:
+    """The short decimal that a float was written as: 0.1 is 1/10."""
+    return Fraction(number) if isinstance(number, int) else Fraction(repr(number))
+
+
+NONNEGATIVE = "nonnegative"
+
+
+def nonnegative(x: Share) -> Share:
+    """x, noted as never negative by construction: a division by it costs fewer rounds."""
+    x.facts.derived[NONNEGATIVE] = True
+    return x
+
+
+def is_nonnegative(x: Share) -> bool:
+    return NONNEGATIVE in x.facts.derived

@@ -1,0 +1,366 @@
+"""Pooling. Averages are sums over windows and a public factor; maxima keep the winners' path.
+
+The path (comparison bits of the tree) serves the backward pass, which compares nothing again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm, prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import protocols as mpc
+from ..share import Share
+from .layout import together
+from .operands import retag
+from .pointwise import scaled
+from .registry import implements
+
+aten = torch.ops.aten
+
+LOWEST = -(1 << 60)  # ring element that loses against every value: the padding of a maximum
+PATH = "pool path"
+
+
+def numbers(values: Any, n: int) -> tuple[int, ...]:
+    """One number per spatial dimension, from an int, a single number, or n of them."""
+    given = (values,) if isinstance(values, int) else tuple(values)
+    return given if len(given) == n else given * n
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How windows lie on an input of `size` (*lead, *spatial), after padding.
+
+    Element k of window o (both per dimension) is the padded position o * stride + k * dilation.
+    """
+
+    size: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    ceil: bool
+
+    @property
+    def n(self) -> int:
+        return len(self.kernel)
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        return self.size[: -self.n]
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        return tuple(self._output(i) for i in range(self.n))
+
+    def _output(self, i: int) -> int:
+        """As torch has it: with ceil, the last window must start inside input or left padding."""
+        length, pad, step = self.size[i - self.n], self.padding[i], self.stride[i]
+        reach = length + 2 * pad - self.dilation[i] * (self.kernel[i] - 1) - 1
+        count = (reach + (step - 1 if self.ceil else 0)) // step + 1
+        if self.ceil and (count - 1) * step >= length + pad:
+            count -= 1
+        if count < 1:
+            raise RuntimeError("pooling window is larger than the padded input")
+        return count
+
+    @property
+    def padded(self) -> tuple[int, ...]:
+        """Spatial sizes that hold every window."""
+        return tuple(
+            max(
+                self.size[i - self.n] + 2 * self.padding[i],
+                (self.output[i] - 1) * self.stride[i] + self.dilation[i] * (self.kernel[i] - 1) + 1,
+            )
+            for i in range(self.n)
+        )
+
+    def pad(self, part: Tensor, fill: int) -> Tensor:
+        """The part with its borders filled."""
+        pads: list[int] = []
+        for i in reversed(range(self.n)):
+            before = self.padding[i]
+            pads += [before, self.padded[i] - before - self.size[i - self.n]]
+        return aten.constant_pad_nd.default(part, pads, fill) if any(pads) else part  # type: ignore[no-any-return]
+
+    def view(self, padded: Tensor) -> Tensor:
+        """(*lead, *output, K): every window's elements along the last dimension."""
+        strides = padded.stride()[-self.n :]
+        lead = padded.stride()[: -self.n]
+        moved = tuple(s * step for s, step in zip(strides, self.stride, strict=True))
+        inner = tuple(s * d for s, d in zip(strides, self.dilation, strict=True))
+        windows = padded.as_strided(
+            (*self.lead, *self.output, *self.kernel), (*lead, *moved, *inner), padded.storage_offset()
+        )
+        return windows.flatten(-self.n)
+
+    def fold(self, windows: Tensor) -> Tensor:
+        """The transpose of `pad` and `view`: every element added where it came from."""
+        out = torch.zeros((*self.lead, *self.padded), dtype=windows.dtype)
+        flat = out.view(prod(self.lead), -1)
+        positions = torch.arange(prod(self.padded)).view(self.padded)
+        own = Windows(self.padded, self.kernel, self.stride, (0,) * self.n, self.dilation, False)
+        index = own.select(positions, self.output).reshape(-1)
+        flat.index_add_(1, index, windows.reshape(prod(self.lead), -1))
+        for i in range(self.n):
+            out = out.narrow(i - self.n, self.padding[i], self.size[i - self.n])
+        return out.contiguous()
+
+    def select(self, positions: Tensor, output: Sequence[int]) -> Tensor:
+        """`view` on a tensor of spatial dimensions alone, for a given number of windows."""
+        strides = positions.stride()
+        moved = tuple(s * step for s, step in zip(strides, self.stride, strict=True))
+        inner = tuple(s * d for s, d in zip(strides, self.dilation, strict=True))
+        return positions.as_strided((*output, *self.kernel), (*moved, *inner))
+
+
+def windows_of(
+    x: Share, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, n: int
+) -> Windows:
+    kernel = numbers(kernel, n)
+    stride = numbers(stride, n) if stride not in (None, [], ()) else kernel
+    padding, dilation = numbers(padding, n), numbers(dilation, n)
+    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+        raise RuntimeError("pad should be at most half of effective kernel size")
+    return Windows(tuple(x.shape), kernel, stride, padding, dilation, ceil)
+
+
+# Maximum
+
+
+def max_pool(x: Share, windows: Windows) -> tuple[Share, mpc.Path]:
+    """(the maximum of every window, the path to it)."""
+    candidates = _candidates(x, windows)
+    return mpc.max_along(candidates, -1)
+
+
+def _candidates(x: Share, windows: Windows) -> Share:
+    """(*lead, *output, K); positions of the padding hold the lowest number."""
+    if not any(windows.padding) and windows.padded == windows.size[-windows.n :]:
+        return x.map(lambda part: windows.view(part.contiguous()).contiguous())
+    inside = windows.pad(torch.ones(windows.size, dtype=torch.bool), False)
+    lowest = torch.tensor(LOWEST / x.scale, dtype=torch.float64)
+    padded = together(
+        lambda parts: torch.where(inside, *parts),
+        x.map(lambda part: windows.pad(part, 0)),
+        retag(mpc.constant(x.session, lowest, x.scale, unit=x.unit), x.dtype),
+    )
+    return padded.map(lambda part: windows.view(part).contiguous())
+
+
+def max_pool_backward(gradient: Share, path: mpc.Path, windows: Windows) -> Share:
+    return path.route(gradient).map(windows.fold)
+
+
+def pool_index(path: mpc.Path, windows: Windows) -> Share:
+    """Flat positions in the unpadded input (secret int64), as torch's return_indices has them."""
+    spatial = windows.size[-windows.n :]
+    inside = torch.arange(prod(spatial)).view(1, *spatial)
+    own = Windows((1, *spatial), *_geometry(windows))
+    positions = own.view(own.pad(inside, 0))
+    target = (*windows.lead, *windows.output, prod(windows.kernel))
+    return path.choose(positions.expand(target).contiguous())
+
+
+def _geometry(windows: Windows) -> tuple[Any, ...]:
+    return windows.kernel, windows.stride, windows.padding, windows.dilation, windows.ceil
+
+
+@implements(aten.max_pool2d_with_indices.default)
+def max_pool2d(
+    x: Share, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False
+) -> tuple[Share, Share]:
+    return _max_pool_with_indices(x, windows_of(x, kernel, stride, padding, dilation, ceil, 2))
+
+
+@implements(aten.max_pool3d_with_indices.default)
+def max_pool3d(
+    x: Share, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False
+) -> tuple[Share, Share]:
+    return _max_pool_with_indices(x, windows_of(x, kernel, stride, padding, dilation, ceil, 3))
+
+
+def _max_pool_with_indices(x: Share, windows: Windows) -> tuple[Share, Share]:
+    value, path = max_pool(x, windows)
+    index = pool_index(path, windows)
+    index.facts.derived[PATH] = (path, windows)
+    return value, index
+
+
+@implements(
+    aten.max_pool2d_with_indices_backward.default, aten.max_pool3d_with_indices_backward.default
+)
+def max_pool_with_indices_backward(gradient: Share, *arguments: Any) -> Share:
+    path, windows = arguments[-1].facts.derived[PATH]
+    return max_pool_backward(gradient, path, windows)
+
+
+# Average
+
+
+@implements(aten.avg_pool2d.default)
+def avg_pool2d(x: Share, kernel: Any, *options: Any, **named: Any) -> Share:
+    return _avg_pool(x, 2, kernel, *options, **named)
+
+
+@implements(aten.avg_pool3d.default)
+def avg_pool3d(x: Share, kernel: Any, *options: Any, **named: Any) -> Share:
+    return _avg_pool(x, 3, kernel, *options, **named)
+
+
+def _avg_pool(
+    x: Share,
+    n: int,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Share:
+    windows = windows_of(x, kernel, stride, padding, 1, ceil_mode, n)
+    sums = x.map(lambda part: windows.view(windows.pad(part.contiguous(), 0)).sum(-1))
+    return _averaged(sums, windows, count_include_pad, divisor_override)
+
+
+def _averaged(sums: Share, windows: Windows, padded: bool, divisor: int | None) -> Share:
+    """Window sums (or their gradients) over the number of elements of each window."""
+    counts = _counts(windows, padded) if divisor is None else None
+    if counts is None or bool((counts == counts.flatten()[0]).all()):
+        count = divisor if counts is None else int(counts.flatten()[0])
+        return scaled(sums, Fraction(1, int(count or 1)))
+    return _over_counts(sums, counts)
+
+
+def _over_counts(sums: Share, counts: Tensor) -> Share:
+    """Division by public counts: exact, through their least common multiple, where that is small."""
+    multiple = lcm(*counts.unique().tolist())
+    if multiple < 1 << 16:
+        share = mpc.constant(sums.session, multiple // counts)
+        return retag(scaled(mpc.mul(sums, share), Fraction(1, multiple)), sums.dtype)
+    inverse = mpc.constant(sums.session, counts.to(torch.float64).reciprocal(), unit=sums.unit)
+    return retag(mpc.mul(sums, inverse), sums.dtype)
+
+
+def _counts(windows: Windows, padded: bool) -> Tensor:
+    """How many elements each window averages over; overhang beyond the padding never counts."""
+    spatial = windows.size[-windows.n :]
+    inside = torch.ones((1, *spatial), dtype=torch.int64)
+    if padded:
+        pads = [p for pad in reversed(windows.padding) for p in (pad, pad)]
+        inside = aten.constant_pad_nd.default(inside, pads, 1)
+    own = Windows((1, *spatial), *_geometry(windows))
+    if padded:
+        extra = [total - have for total, have in zip(own.padded, inside.shape[1:], strict=True)]
+        pads = [p for e in reversed(extra) for p in (0, e)]
+        inside = aten.constant_pad_nd.default(inside, pads, 0)
+    else:
+        inside = own.pad(inside, 0)
+    return own.view(inside.contiguous()).sum(-1).squeeze(0)
+
+
+@implements(aten.avg_pool2d_backward.default)
+def avg_pool2d_backward(gradient: Share, x: Any, kernel: Any, *options: Any) -> Share:
+    return _avg_pool_backward(gradient, x, 2, kernel, *options)
+
+
+@implements(aten.avg_pool3d_backward.default)
+def avg_pool3d_backward(gradient: Share, x: Any, kernel: Any, *options: Any) -> Share:
+    return _avg_pool_backward(gradient, x, 3, kernel, *options)
+
+
+def _avg_pool_backward(
+    gradient: Share,
+    x: Any,
+    n: int,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+) -> Share:
+    windows = windows_of(x, kernel, stride, padding, 1, ceil_mode, n)
+    even = _averaged(gradient, windows, count_include_pad, divisor_override)
+    many = prod(windows.kernel)
+    return even.map(lambda part: windows.fold(part.unsqueeze(-1).expand(*part.shape, many)))
+
+
+# Adaptive average: window i of dimension d covers floor(i n / m) .. ceil((i + 1) n / m)
+
+
+def _covering(n: int, m: int) -> Tensor:
+    """(m, n) matrix of 0 and 1: which inputs each output averages."""
+    index = torch.arange(n)
+    starts = (torch.arange(m) * n) // m
+    ends = -((-(torch.arange(m) + 1) * n) // m)
+    covered = (index >= starts.unsqueeze(1)) & (index < ends.unsqueeze(1))
+    return covered.to(torch.int64)
+
+
+def _cover_all(part: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+    """Apply one matrix to each of the last dimensions (small public 0/1 matrices)."""
+    n = len(matrices)
+    for i, matrix in enumerate(matrices):
+        moved = part.movedim(i - n, -1)
+        picked = [moved[..., row.nonzero().view(-1)].sum(-1) for row in matrix]
+        part = torch.stack(picked, -1).movedim(-1, i - n)
+    return part
+
+
+def _adaptive(x: Share, matrices: Sequence[Tensor], backward: bool) -> Share:
+    """Sums by the matrices and the division by the window sizes, in the order that is asked for."""
+    counts = torch.ones((), dtype=torch.int64)
+    for matrix in matrices:
+        counts = counts.unsqueeze(-1) * matrix.sum(1)
+    turned = [m.t() for m in matrices]
+    if not backward:
+        x = x.map(lambda part: _cover_all(part, matrices))
+    if bool((counts == counts.flatten()[0]).all()):
+        x = scaled(x, Fraction(1, int(counts.flatten()[0])))
+    else:
+        x = _over_counts(x, counts)
+    return x.map(lambda part: _cover_all(part, turned)) if backward else x
+
+
+@implements(aten._adaptive_avg_pool2d.default, aten._adaptive_avg_pool3d.default)
+def adaptive_avg_pool(x: Share, output: Sequence[int]) -> Share:
+    n = len(output)
+    spatial = x.shape[-n:]
+    return _adaptive(x, [_covering(i, o) for i, o in zip(spatial, output, strict=True)], False)
+
+
+@implements(aten._adaptive_avg_pool2d_backward.default, aten._adaptive_avg_pool3d_backward.default)
+def adaptive_avg_pool_backward(gradient: Share, x: Any) -> Share:
+    n = 2 if len(x.shape) < 5 else 3
+    pairs = zip(x.shape[-n:], gradient.shape[-n:], strict=True)
+    return _adaptive(gradient, [_covering(i, o) for i, o in pairs], True)
+
+
+def adaptive_max_windows(x: Share, output: Sequence[int]) -> Windows:
+    """The windows of an adaptive maximum where they are all alike."""
+    n = len(output)
+    spatial = tuple(x.shape[-n:])
+    sizes = [(i // o, i - (o - 1) * (i // o)) for i, o in zip(spatial, output, strict=True)]
+    if any(i % o for i, o in zip(spatial, output, strict=True)):
+        raise NotImplementedError("adaptive max pooling to a size that does not divide the input")
+    kernel, stride = tuple(k for _, k in sizes), tuple(s for s, _ in sizes)
+    return Windows(tuple(x.shape), kernel, stride, (0,) * n, (1,) * n, False)
+
+
+@implements(aten.adaptive_max_pool2d.default, aten.adaptive_max_pool3d.default)
+def adaptive_max_pool(x: Share, output: Sequence[int]) -> tuple[Share, Share]:
+    return _max_pool_with_indices(x, adaptive_max_windows(x, output))
+
+
+@implements(aten.adaptive_max_pool2d_backward.default, aten.adaptive_max_pool3d_backward.default)
+def adaptive_max_pool_backward(gradient: Share, x: Share, index: Share) -> Share:
+    return max_pool_with_indices_backward(gradient, x, index)
+
+

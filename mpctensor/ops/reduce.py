@@ -1,0 +1,246 @@
+"""Sums, means, variances, running sums, products and norms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from math import inf, prod
+from typing import Any
+
+import torch
+
+from .. import protocols as mpc
+from ..share import Share
+from .operands import as_float, converted, retag
+from .pointwise import product, sqrt
+from .registry import implements
+
+aten = torch.ops.aten
+prims = torch.ops.prims
+
+
+def dims_of(x: Share, dim: Any) -> list[int]:
+    """The reduced dimensions, counted from the front; None and () mean all."""
+    n = x.here.dim()
+    if dim is None or (isinstance(dim, (list, tuple)) and not dim):
+        return list(range(n))
+    given = [dim] if isinstance(dim, int) else list(dim)
+    for d in given:
+        if not -max(n, 1) <= d < max(n, 1):
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [{-max(n, 1)},"
+                f" {max(n, 1) - 1}], but got {d})"
+            )
+    return [d % n for d in given] if n else []
+
+
+def _count(x: Share, dims: Sequence[int]) -> int:
+    return prod(x.shape[d] for d in dims)
+
+
+def _total(x: Share, dims: Sequence[int], keepdim: bool, dtype: torch.dtype | None) -> Share:
+    if dtype is not None:
+        x = converted(x, dtype)
+    out = mpc.total(x, dims, keepdim)
+    return out if x.dtype.is_floating_point or dtype is not None else retag(out, torch.int64)
+
+
+@implements(aten.sum.default)
+def sum_all(x: Share, *, dtype: torch.dtype | None = None) -> Share:
+    return _total(x, dims_of(x, None), False, dtype)
+
+
+@implements(aten.sum.dim_IntList)
+def sum_dims(x: Share, dim: Any, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Share:
+    return _total(x, dims_of(x, dim), keepdim, dtype)
+
+
+@implements(prims.sum.default)
+def sum_prims(x: Share, dim: Any, *, output_dtype: torch.dtype | None = None) -> Share:
+    return _total(x, list(dim), False, output_dtype)
+
+
+def _floats_only(name: str, x: Share, dtype: torch.dtype | None) -> Share:
+    if dtype is not None:
+        return converted(x, dtype)
+    if not x.dtype.is_floating_point:
+        raise RuntimeError(
+            f"{name}(): could not infer output dtype. Input dtype must be either a floating point"
+            f" or complex dtype. Got: {x.dtype}"
+        )
+    return x
+
+
+@implements(aten.mean.default)
+def mean_all(x: Share, *, dtype: torch.dtype | None = None) -> Share:
+    return mean_dims(x, None, dtype=dtype)
+
+
+@implements(aten.mean.dim)
+def mean_dims(x: Share, dim: Any, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Share:
+    x = _floats_only("mean", x, dtype)
+    dims = dims_of(x, dim)
+    return mpc.scaled(mpc.total(x, dims, keepdim), Fraction(1, _count(x, dims)))
+
+
+def moments(x: Share, dims: Sequence[int], correction: float = 1) -> tuple[Share, Share, Share]:
+    """(mean, variance, x - mean), the dimensions kept."""
+    mean = mean_dims(x, dims, True)
+    centred = mpc.sub(x, mean)
+    squares = mpc.total(mpc.square(centred), dims, True)
+    return mean, mpc.scaled(squares, 1 / Fraction(_count(x, dims) - correction)), centred
+
+
+def _drop(x: Share, dims: Sequence[int], keepdim: bool) -> Share:
+    return x if keepdim else x.map(lambda part: part.squeeze(tuple(dims)))
+
+
+@implements(aten.var.correction, aten.var.dim, aten.var.default)
+def var(
+    x: Share,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Share:
+    return var_mean(x, dim, unbiased, keepdim, correction=correction)[0]
+
+
+@implements(aten.var_mean.correction, aten.var_mean.dim, aten.var_mean.default)
+def var_mean(
+    x: Share,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Share, Share]:
+    if isinstance(dim, bool):  # var(unbiased)
+        dim, unbiased = None, dim
+    x = _floats_only("var", x, None)
+    dims = dims_of(x, dim)
+    mean, variance, _ = moments(x, dims, float(unbiased) if correction is None else correction)
+    return _drop(variance, dims, keepdim), _drop(mean, dims, keepdim)
+
+
+@implements(aten.std.correction, aten.std.dim, aten.std.default)
+def std(x: Share, *args: Any, **kwargs: Any) -> Share:
+    return sqrt(var(x, *args, **kwargs))
+
+
+@implements(aten.std_mean.correction)
+def std_mean(x: Share, *args: Any, **kwargs: Any) -> tuple[Share, Share]:
+    variance, mean = var_mean(x, *args, **kwargs)
+    return sqrt(variance), mean
+
+
+@implements(aten.cumsum.default)
+def cumsum(x: Share, dim: int, *, dtype: torch.dtype | None = None) -> Share:
+    x = converted(x, dtype or (x.dtype if x.dtype.is_floating_point else torch.int64))
+    return x.map(lambda part: part.cumsum(dim))
+
+
+# Products: a tree, or a scan, of log2(n) levels
+
+
+@implements(aten.prod.default)
+def prod_all(x: Share, *, dtype: torch.dtype | None = None) -> Share:
+    return prod_dim(x.map(lambda part: part.reshape(-1)), 0, dtype=dtype)
+
+
+@implements(aten.prod.dim_int)
+def prod_dim(x: Share, dim: int, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Share:
+    x = converted(x, dtype or (x.dtype if x.dtype.is_floating_point else torch.int64))
+    if x.here.dim() == 0:
+        return x.clone()
+    rest = x.map(lambda part: part.movedim(dim, 0))
+    while rest.shape[0] > 1:
+        even = rest.shape[0] // 2 * 2
+        pairs = product(
+            rest.map(lambda part: part[0:even:2]), rest.map(lambda part: part[1:even:2])
+        )
+        odd = rest.map(lambda part: part[even:])
+        rest = mpc.concatenate(lambda parts: torch.cat(tuple(parts)), [pairs, odd])
+    return rest.map(lambda part: part.movedim(0, dim) if keepdim else part.squeeze(0))
+
+
+@implements(aten.cumprod.default)
+def cumprod(x: Share, dim: int, *, dtype: torch.dtype | None = None) -> Share:
+    x = converted(x, dtype or (x.dtype if x.dtype.is_floating_point else torch.int64))
+    if x.here.dim() == 0:
+        return x.clone()
+    scan, step = x.map(lambda part: part.movedim(dim, 0)), 1
+    while step < scan.shape[0]:
+        later = product(
+            scan.map(lambda part: part[step:]), scan.map(lambda part: part[: part.shape[0] - step])
+        )
+        head = scan.map(lambda part: part[:step])
+        scan = mpc.concatenate(lambda parts: torch.cat(tuple(parts)), [head, later])
+        step *= 2
+    return scan.map(lambda part: part.movedim(0, dim))
+
+
+# Norms
+
+
+@implements(aten.linalg_vector_norm.default)
+def vector_norm(
+    x: Share, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
+) -> Share:
+    """(sum |x|^p)^(1/p) for p = 1, 2, infinity."""
+    x = converted(x, dtype) if dtype is not None else as_float(x)
+    dims = dims_of(x, dim)
+    if ord == 2:
+        return sqrt(mpc.total(mpc.square(x), dims, keepdim))
+    if ord == 1:
+        return mpc.total(mpc.absolute(x)[0], dims, keepdim)
+    if ord == inf:
+        return largest(mpc.absolute(x)[0], dims, keepdim)
+    raise NotImplementedError(f"norm of order {ord}: use 1, 2 or infinity")
+
+
+def largest(x: Share, dims: Sequence[int], keepdim: bool, smallest: bool = False) -> Share:
+    """The maximum (minimum) over several dimensions, through one tree."""
+    kept = [d for d in range(x.here.dim()) if d not in dims]
+    size = tuple(x.shape[d] for d in kept)
+    flat = x.map(lambda part: part.permute(*kept, *dims).reshape(*size, -1))
+    out, _ = (mpc.min_along if smallest else mpc.max_along)(flat, -1)
+    shape = [1 if d in dims else n for d, n in enumerate(x.shape)] if keepdim else list(size)
+    return out.map(lambda part: part.reshape(shape))
+
+
+@implements(aten.amax.default)
+def amax(x: Share, dim: Any = (), keepdim: bool = False) -> Share:
+    return largest(x, dims_of(x, dim), keepdim)
+
+
+@implements(aten.amin.default)
+def amin(x: Share, dim: Any = (), keepdim: bool = False) -> Share:
+    return largest(x, dims_of(x, dim), keepdim, smallest=True)
+
+
+@implements(prims.amax.default)
+def amax_prims(x: Share, dim: Any) -> Share:
+    return largest(x, list(dim), False)
+
+
+@implements(aten.any.default)
+def any_all(x: Share) -> Share:
+    return any_dims(x, None)
+
+
+@implements(aten.any.dim, aten.any.dims)
+def any_dims(x: Share, dim: Any, keepdim: bool = False) -> Share:
+    """Whether a bit is set somewhere: the count is positive."""
+    return mpc.positive(mpc.total(converted(x, torch.bool), dims_of(x, dim), keepdim))
+
+
+@implements(aten.all.default)
+def all_all(x: Share) -> Share:
+    return all_dims(x, None)
+
+
+@implements(aten.all.dim, aten.all.dims)
+def all_dims(x: Share, dim: Any, keepdim: bool = False) -> Share:
+    return mpc.invert(any_dims(mpc.invert(converted(x, torch.bool)), dim, keepdim))

@@ -1,0 +1,248 @@
+"""Division, square roots and logarithms over the whole range of numbers.
+
+The argument is brought to t in [1, 16) by its interval (intervals.py), f(t) is a sum of
+exponentials from one opening (decays.py), and the power of two of the interval is multiplied back.
+1. thresholds on the opened argument                                       (4 rounds)
+2. open the powers of two; t = V * normaliser                              (1 round)
+3. open t: f(t), before its truncation                                     (1 round)
+4. open f(t): its truncation and its product with the power of two         (1 round)
+The argument keeps its own scale, however fine, so that small values keep their significant bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from math import isqrt
+
+import torch
+
+from ...encoding import decode
+from ...share import Share
+from ..bits import bit_mul
+from ..linear import constant, fit
+from ..product import mul
+from ..rectify import absolute, flatten
+from ..truncation import truncate
+from .decays import decayed, floor_log2
+from .exponential import result_dtype, result_unit, unit_bits
+from .intervals import ONE_BITS, Ladder, Placed, ladder, place
+from .tables import LN2, log_of
+from .words import open_words, plus, product, scaled_as, shifted, shifted_product, words
+
+LARGEST = 30  # arguments are below 2^30
+MOST_BITS = 62  # and below 2^62 as ring elements
+FINEST_DIVISOR = 28  # divisors below 2^-28 count as 0
+FINEST_RECIPROCAL = 25
+QUOTIENT_BITS = 36
+SPARE_BITS = 18  # by which a numerator is truncated once it has been normalised
+LEVEL_BITS = 18  # and at most before that
+FACTOR_BITS = 18  # of f(t) when it is multiplied by a power of two
+FINEST = 1 << 48  # numbers at a finer scale are truncated first
+
+
+def sqrt(x: Share) -> Share:
+    """The square root, at unit^2 or finer; 0 where x <= 0.
+
+    0 < x < 2^30. 7 rounds. Relative error 2^-16.
+    """
+    placed = _placed(x)
+    powers = placed.weigh([1 << (2 * j) for j in range(placed.ladder.count)])
+    base = _root(Fraction(2) ** placed.ladder.bottom / placed.value.scale)
+    return _power(x, placed, powers, "sqrt", base)
+
+
+def rsqrt(x: Share) -> Share:
+    """1 / sqrt(x), at unit^2 or finer; 0 where x <= 0.
+
+    0 < x < 2^30. 7 rounds. Relative error 2^-16.
+    """
+    placed = _placed(x)
+    top = placed.ladder.count - 1
+    powers = placed.weigh([1 << (2 * (top - j)) for j in range(top + 1)])
+    base = _root(placed.value.scale / Fraction(2) ** (placed.ladder.bottom + 4 * top))
+    return _power(x, placed, powers, "rsqrt", base)
+
+
+def log(x: Share) -> Share:
+    """The natural logarithm at unit scale; where x <= 0 that of 1 unit in x's last place.
+
+    x < 2^30. 7 rounds. Error: 2^-17 and 1 unit in the last place.
+    """
+    placed = _placed(x)
+    normaliser = placed.normaliser()
+    open_words(placed.value, normaliser)
+    one_below = placed.weigh([0] * placed.ladder.count, 1 << ONE_BITS)  # t = 1 where x <= 0
+    t = plus(product(placed.value, normaliser), one_below)
+    return log_of_placed(placed, t, result_unit(x), result_dtype(x), x.shape)
+
+
+def log_of_placed(
+    placed: Placed, t: Share, unit: int, dtype: torch.dtype, shape: torch.Size
+) -> Share:
+    """log of a placed and normalised value at unit scale; 2 rounds, 1 where t is open."""
+    total, shift = decayed(t, "log", Fraction(unit))
+    scale = unit << shift
+    levels = [_log_of_power(floor, placed.value.scale, scale) for floor in placed.ladder.floors]
+    raised = plus(total, placed.weigh(levels, _log_of_power(0, placed.value.scale, scale)))
+    return truncate(scaled_as(raised, shape, scale, unit, dtype), 1 << shift)
+
+
+def reciprocal(x: Share, positive: bool = False) -> Share:
+    """1 / x at a scale finer than the unit; 0 where |x| < 2^-25.
+
+    |x| < 2^30. positive: x > 0 is known. 11 rounds, 7 where it is known. Relative error 2^-13.5,
+    and 2^-18.
+    """
+    bit = None
+    if not positive:
+        x, bit = absolute(x)
+    placed = _placed(x, FINEST_RECIPROCAL)
+    unit = result_unit(x)
+    flat = reciprocal_of_placed(placed, unit, bit)
+    return scaled_as(flat, x.shape, quotient_scale(unit), unit, result_dtype(x))
+
+
+def reciprocal_of_placed(placed: Placed, unit: int, bit: Share | None = None) -> Share:
+    """1 / V, or -1 / V where the bit is 0, as words at the scale of quotients; 3 rounds."""
+    scale = placed.value.scale
+    exponent = scale.bit_length() - 1
+    powers = placed.weigh(_powers_down(placed.ladder, FACTOR_BITS + exponent))
+    factor = Fraction(quotient_scale(unit) * scale, 1 << (FACTOR_BITS + exponent))
+    quotients, shift = _normalised(placed, "reciprocal", factor, powers)
+    return shifted_product(quotients, shift, _signed(powers, None if bit is None else flatten(bit)))
+
+
+def divide(x: Share, y: Share, positive: bool = False) -> Share:
+    """x / y, broadcasting, at a scale finer than the unit; 0 where |y| < 2^-28.
+
+    |y| < 2^30, |x / y| < 2^22. Both keep their scales, so that small numbers give accurate
+    quotients. positive: y > 0 is known. 12 rounds, 7 where it is known. Relative error 2^-13.5, and
+    2^-17.
+    """
+    if y.public is not None:
+        return mul(x, _public_reciprocal(y))
+    x, y = (fit(v) if v.scale > FINEST else v for v in (x, y))
+    shape = torch.broadcast_shapes(x.shape, y.shape)
+    open_words(x, y)
+    magnitude, bit = (y, None) if positive else absolute(y)
+    placed = _placed(magnitude, FINEST_DIVISOR)
+    unit = max(result_unit(x), result_unit(y))
+    ratio = Fraction(y.scale, x.scale)
+    exponent = floor_log2(ratio)
+    normaliser = placed.normaliser()
+    pairs = _numerators(x, placed, FACTOR_BITS + SPARE_BITS + exponent)
+    open_words(placed.value, normaliser, *(word for pair in pairs for word in pair))
+    t = product(placed.value, normaliser)
+    z = _sum_of_products(pairs, y.shape, shape)
+    open_words(t, z)
+    factor = quotient_scale(unit) * ratio / Fraction(2) ** (FACTOR_BITS + exponent)
+    quotients, shift = decayed(t, "reciprocal", factor)
+    z = _signed(shifted(z, SPARE_BITS), bit)
+    out = shifted_product(_viewed(quotients, y.shape, len(shape)), shift, z)
+    dtype = torch.promote_types(result_dtype(x), result_dtype(y))
+    return scaled_as(out, shape, quotient_scale(unit), unit, dtype)
+
+
+def quotient_scale(unit: int) -> int:
+    """The scale of quotients: a multiple of the unit, about 2^36."""
+    return unit << (QUOTIENT_BITS - unit_bits(unit))
+
+
+# Division
+
+
+def _numerators(x: Share, placed: Placed, exponent: int) -> list[tuple[Share, Share]]:
+    """Pairs (X, power) whose products add up to X * 2^(exponent - floor of Y's interval).
+
+    Where the power would be a fraction, X is divided by up to 2^LEVEL_BITS first, in a pair of its
+    own; in the intervals of the other pairs its power is 0.
+    """
+    floors = placed.ladder.floors
+    pairs, above, lost = [], -1 << 10, 0
+    while True:
+        reach = exponent + lost
+        powers = [1 << (reach - f) if above < f <= reach else 0 for f in floors]
+        pairs.append((shifted(x, lost), placed.weigh(powers)))
+        if reach >= floors[-1]:
+            return pairs
+        above, lost = reach, min(lost + LEVEL_BITS, floors[-1] - exponent)
+
+
+def _sum_of_products(
+    pairs: Sequence[tuple[Share, Share]], size: torch.Size, shape: torch.Size
+) -> Share:
+    """Sum of X * power, with X broadcast and the flat powers viewed as `size`, then broadcast."""
+    total: Share | None = None
+    for x, power in pairs:
+        spread = power.map(lambda part: part.view(size).expand(shape))
+        term = product(x.map(lambda part: part.expand(shape)), spread)
+        total = term if total is None else plus(total, term)
+    assert total is not None
+    return total
+
+
+def _public_reciprocal(y: Share) -> Share:
+    """1 / y for a public y; 0 where y is 0."""
+    assert y.public is not None
+    plain = decode(y.public, y.scale, torch.float64)
+    inverse = torch.where(plain == 0, plain, 1 / plain)
+    return constant(y.session, inverse.to(result_dtype(y)))
+
+
+def _viewed(flat: Share, size: torch.Size, dims: int) -> Share:
+    """Flat words shaped as `size` with leading ones up to `dims` dimensions."""
+    return flat.map(lambda part: part.view((1,) * (dims - len(size)) + tuple(size)))
+
+
+# Steps
+
+
+def _placed(x: Share, finest: int | None = None) -> Placed:
+    """x on the ladder of all numbers from 2^-finest (None: from one ring element) to 2^30."""
+    if x.scale > FINEST:
+        x = fit(x)
+    bits = unit_bits(x.scale)
+    low = 0 if finest is None else max(0, x.scale.bit_length() - 1 - finest)
+    return place(flatten(x), ladder(low, min(MOST_BITS, bits + LARGEST)))
+
+
+def _normalised(placed: Placed, name: str, factor: Fraction, *waiting: Share) -> tuple[Share, int]:
+    """factor * f(t) before its truncation by 2^shift; opens what else is waiting; 2 rounds."""
+    normaliser = placed.normaliser()
+    open_words(placed.value, normaliser, *waiting)
+    return decayed(product(placed.value, normaliser), name, factor)
+
+
+def _power(x: Share, placed: Placed, powers: Share, name: str, base: Fraction) -> Share:
+    """base * f(t) * power of two, at unit^2 or as much finer as keeps FACTOR_BITS of f(t)."""
+    unit = result_unit(x)
+    scale = min(unit**2, quotient_scale(unit) << 4)
+    while scale * base < 1 << (FACTOR_BITS - 1):
+        scale *= 2
+    roots, shift = _normalised(placed, name, scale * base, powers)
+    out = shifted_product(roots, shift, powers)
+    return scaled_as(out, x.shape, scale, unit, result_dtype(x))
+
+
+def _powers_down(on: Ladder, exponent: int) -> list[int]:
+    """2^(exponent - floor) for every interval; 0 where it is no integer."""
+    return [1 << (exponent - floor) if exponent >= floor else 0 for floor in on.floors]
+
+
+def _signed(x: Share, bit: Share | None) -> Share:
+    """x where the bit is 1, else -x; None: x itself. Local where x is open."""
+    if bit is None:
+        return x
+    kept = bit_mul(bit, x)
+    return words(x.session, x.each(lambda p, part: 2 * kept.parts[p] - part))
+
+
+def _root(x: Fraction) -> Fraction:
+    """sqrt(x), alike at all parties."""
+    return Fraction(isqrt((x.numerator << 128) // x.denominator), 1 << 64)
+
+
+def _log_of_power(floor: int, scale: int, result_scale: int) -> int:
+    """log(2^floor / scale) at the result's scale."""
+    return round((Fraction(floor * LN2, 1 << 64) - log_of(scale)) * result_scale)

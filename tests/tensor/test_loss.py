@@ -1,0 +1,117 @@
+"""Losses, secret and public targets, every reduction, and their gradients."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tests.plaintext import check, on_grid
+
+import mpctensor
+from mpctensor import MPCError
+
+X = on_grid(6, 4, seed=1)
+Y = on_grid(6, 4, seed=2)
+LABELS = torch.tensor([0, 3, 1, 1, 2, 0])
+ONE_HOT = F.one_hot(LABELS, 4).float()
+REDUCTIONS = ["mean", "sum", "none"]
+
+REGRESSION = {
+    "mse": F.mse_loss,
+    "l1": F.l1_loss,
+    "smooth_l1": F.smooth_l1_loss,
+    "smooth_l1_beta": lambda x, y, reduction: F.smooth_l1_loss(x, y, beta=0.5, reduction=reduction),
+    "huber": lambda x, y, reduction: F.huber_loss(x, y, delta=0.75, reduction=reduction),
+}
+
+
+@pytest.mark.parametrize("name", REGRESSION)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_regression(name, reduction):
+    fn = REGRESSION[name]
+    for secret in ((0, 1), (0,)):
+        check(lambda x, y: fn(x, y, reduction=reduction), X, Y, secret=secret, ulps=12, grad_ulps=24)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_with_public_classes(reduction, smoothing):
+    check(
+        lambda x: F.cross_entropy(x * 3, LABELS, reduction=reduction, label_smoothing=smoothing),
+        X,
+        ulps=32,
+        grad_ulps=96,
+    )
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("secret", [(0, 1), (0,)])
+def test_cross_entropy_with_probabilities(reduction, secret):
+    check(
+        lambda x, t: F.cross_entropy(x * 3, t.detach(), reduction=reduction),
+        X,
+        ONE_HOT,
+        secret=secret,
+        ulps=32,
+        grad_ulps=96,
+    )
+    soft = torch.softmax(Y, 1)
+    check(lambda x, t: F.cross_entropy(x, t.detach(), reduction=reduction), X, soft, ulps=48, grad_ulps=96)
+
+
+CROSS = {
+    "weighted": lambda x: F.cross_entropy(x, LABELS, weight=torch.tensor([1.0, 0.5, 2.0, 0.25])),
+    "ignored": lambda x: F.cross_entropy(x, torch.tensor([0, -100, 1, 1, -100, 0])),
+    "single": lambda x: F.cross_entropy(x[0], torch.tensor(2)),
+    "images": lambda x: F.cross_entropy(x.view(2, 4, 3), LABELS.view(2, 3)),
+    "module": lambda x: torch.nn.CrossEntropyLoss()(x, LABELS),
+    "nll": lambda x: F.nll_loss(F.log_softmax(x, 1), LABELS),
+    "nll_sum": lambda x: F.nll_loss(F.log_softmax(x, 1), LABELS, reduction="sum"),
+    "nll_none": lambda x: F.nll_loss(F.log_softmax(x, 1), LABELS, reduction="none"),
+    "nll_weighted": lambda x: F.nll_loss(F.log_softmax(x, 1), LABELS, torch.tensor([1.0, 0.5, 2.0, 0.25])),
+    "nll_images": lambda x: F.nll_loss(F.log_softmax(x.view(2, 4, 3), 1), LABELS.view(2, 3)),
+    "by_hand": lambda x: -(F.log_softmax(x, 1) * ONE_HOT).sum(1).mean(),
+    "bce_logits": lambda x: F.binary_cross_entropy_with_logits(x, ONE_HOT),
+    "kl": lambda x: F.kl_div(F.log_softmax(x, 1), ONE_HOT * 0.9 + 0.025, reduction="batchmean"),
+    "hinge_by_hand": lambda x: (1 - x * (ONE_HOT * 2 - 1)).clamp(min=0).mean(),
+    "soft_margin": lambda x: F.soft_margin_loss(x, ONE_HOT * 2 - 1),
+}
+
+
+@pytest.mark.parametrize("name", CROSS)
+def test_cross_entropy_forms(name):
+    check(CROSS[name], X, ulps=64, grad_ulps=128)
+
+
+def test_bce_with_logits_and_secret_target():
+    check(
+        lambda x, t: F.binary_cross_entropy_with_logits(x, t.detach()), X, ONE_HOT, ulps=64, grad_ulps=128
+    )
+
+
+def test_loss_value_is_worked_out_on_demand():
+    x = mpctensor.encrypt(X.clone().requires_grad_())
+    with mpctensor.cost() as training:
+        loss = F.cross_entropy(x, LABELS)
+        loss.backward()
+    with mpctensor.cost() as asking:
+        value = loss.decrypt()
+    with mpctensor.cost() as again:
+        (loss.detach() + 1).decrypt()
+    assert asking.rounds > 1 and again.rounds <= 2
+    assert "cross_entropy value" not in {row.name for row in training.ops}
+    assert abs(value - F.cross_entropy(X, LABELS)) < 1e-3
+
+
+def test_secret_classes_are_refused_with_the_way_out():
+    x, labels = mpctensor.encrypt(X), mpctensor.encrypt(LABELS)
+    for fn in (F.cross_entropy, lambda x, t: F.nll_loss(F.log_softmax(x, 1), t)):
+        with pytest.raises(MPCError, match="one_hot"):
+            fn(x, labels)
+
+
+def test_class_out_of_range():
+    with pytest.raises(IndexError, match="out of bounds"):
+        F.cross_entropy(mpctensor.encrypt(X), LABELS + 2)
+
+
+def test_large_logits():
+    check(lambda x: F.cross_entropy(x, LABELS), X * 40, ulps=128, grad_ulps=64)

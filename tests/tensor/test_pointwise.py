@@ -1,0 +1,249 @@
+"""+ - * / ** with secrets, plain tensors and numbers on either side, broadcasting, and gradients."""
+
+import operator
+
+import pytest
+import torch
+from tests.plaintext import ULP, check, on_grid
+
+import mpctensor
+from mpctensor import EncodingError
+
+X = on_grid(3, 4)
+POSITIVE = on_grid(3, 4, low=0.5, high=4.0)
+OTHERS = {
+    "same": on_grid(3, 4, low=0.5, high=2.0, seed=1),
+    "row": on_grid(4, low=0.5, high=2.0, seed=2),
+    "column": on_grid(3, 1, low=0.5, high=2.0, seed=3),
+    "more": on_grid(2, 1, 1, low=0.5, high=2.0, seed=4),
+    "scalar": torch.tensor(1.25),
+}
+# A public factor is rounded to 16 significant bits: relative error 2^-16, so 2 ulp for values up to 2.
+ARITHMETIC = {operator.add: 2, operator.sub: 2, operator.mul: 8}
+
+
+@pytest.mark.parametrize("fn", ARITHMETIC, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("secret", [(0, 1), (0,), (1,)], ids=["both", "left", "right"])
+def test_two_tensors(fn, other, secret):
+    check(fn, X, OTHERS[other], secret=secret, ulps=ARITHMETIC[fn], grad_ulps=12 * ARITHMETIC[fn])
+
+
+@pytest.mark.parametrize("fn", ARITHMETIC, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("number", [3, 0.1, -2.5, 0, True, 1e-4])
+def test_numbers_on_either_side(fn, number):
+    if number is True and fn is operator.sub:
+        return  # torch refuses it
+    check(lambda x: fn(x, number), X, ulps=2)
+    check(lambda x: fn(number, x), X, ulps=2)
+
+
+@pytest.mark.parametrize("number", [3, 0.1, -8.0, 1000])
+def test_division_by_numbers(number):
+    check(lambda x: x / number, X, ulps=1 + 2 / abs(number))
+
+
+def test_division_by_plain_tensor():
+    check(operator.truediv, X, OTHERS["row"], secret=(0,), ulps=4)
+    check(operator.truediv, X, torch.tensor(3.0), secret=(0,), ulps=2)
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("secret", [(0, 1), (1,)], ids=["both", "right"])
+def test_division_by_secret(other, secret):
+    check(operator.truediv, X, OTHERS[other], secret=secret, ulps=12, grad_ulps=200)
+
+
+def test_number_over_secret():
+    check(lambda x: 1 / x, POSITIVE, ulps=8, grad_ulps=64)
+    check(lambda x: 0.3 / x, POSITIVE, ulps=8, grad_ulps=64)
+    check(torch.reciprocal, POSITIVE, ulps=8, grad_ulps=64)
+
+
+@pytest.mark.parametrize("exponent", [0, 1, 2, 3, 4, 5, 7])
+def test_powers(exponent):
+    check(lambda x: x**exponent, X, ulps=4 * 2**exponent, grad_ulps=16 * 2**exponent)
+
+
+def test_power_of_one_and_a_half_to_the_fifth():
+    x = mpctensor.encrypt(torch.tensor([1.5, -1.5]))
+    assert torch.allclose((x**5).decrypt(), torch.tensor([7.59375, -7.59375]), atol=1e-3)
+
+
+@pytest.mark.parametrize("exponent", [-1, -2, 0.5, -0.5, 1.5])
+def test_powers_with_roots_and_inverses(exponent):
+    check(lambda x: x**exponent, POSITIVE, ulps=64, grad_ulps=512)
+
+
+def test_integers_stay_integers():
+    x, y = torch.tensor([[1, -2], [3, 4]]), torch.tensor([5, 7])
+    for fn in (operator.add, operator.sub, operator.mul):
+        for secret in ((0, 1), (0,), (1,)):
+            check(fn, x, y, secret=secret, ulps=0, gradients=False)
+    check(lambda a: a * 3 - 1, x, ulps=0, gradients=False)
+    check(lambda a: a**2, x, ulps=0, gradients=False)
+    check(lambda a: a * 0.5, x, ulps=1, gradients=False)
+    check(lambda a: a / 4, x, ulps=1, gradients=False)
+    check(lambda a: a + 0.25, x, ulps=1, gradients=False)
+    check(operator.mul, x, on_grid(2, 2), ulps=4, secret=(0, 1), gradients=False)
+
+
+def test_bools_in_arithmetic():
+    b, x = torch.tensor([True, False]), on_grid(2)
+    check(operator.mul, b, x, secret=(0, 1), ulps=1)
+    check(operator.mul, b, b, secret=(0, 1), ulps=0, gradients=False)
+    check(operator.add, b, b, secret=(0,), ulps=0, gradients=False)
+    check(operator.add, b, x, secret=(0, 1), ulps=1)
+    check(lambda a: a * 2, b, ulps=0, gradients=False)
+    with pytest.raises(RuntimeError):
+        mpctensor.encrypt(b) - mpctensor.encrypt(b)
+
+
+DTYPES = [
+    (torch.float32, torch.float64),
+    (torch.float64, torch.int64),
+    (torch.int32, torch.int64),
+    (torch.bool, torch.int64),
+    (torch.bool, torch.float32),
+    (torch.float16, torch.float32),
+]
+
+
+@pytest.mark.parametrize("left,right", DTYPES)
+def test_promotion(left, right):
+    x, y = torch.ones(2, dtype=left), torch.ones(2, dtype=right)
+    for a, b in ((x, y), (x, y[0]), (x[0], y)):
+        check(operator.mul, a, b, secret=(0, 1), ulps=1, gradients=False)
+        check(operator.add, a, b, secret=(0,), ulps=1, gradients=False)
+
+
+UNARY = {
+    "neg": (torch.neg, 1),
+    "positive": (lambda x: +x, 1),
+    "square": (torch.square, 4),
+    "rsub": (lambda x: torch.rsub(x, 2.0, alpha=2), 2),
+    "add_alpha": (lambda x: torch.add(x, x, alpha=0.5), 2),
+    "lerp": (lambda x: torch.lerp(x, x * 2, 0.3), 4),
+    "addcmul": (lambda x: torch.addcmul(x, x, x, value=0.5), 4),
+    "addcdiv": (lambda x: torch.addcdiv(x, x, torch.full((3, 4), 4.0), value=0.5), 4),
+    "chain_of_scalars": (lambda x: ((x * 0.9 + 0.1) / 3 - 1) * 7, 12),
+    "deep_chain": (lambda x: x / 3 / 7 / 11 * 231, 12),
+    "to_double": (lambda x: x.double() * 2, 1),
+    "half": (lambda x: x.to(torch.float32), 1),
+    "reused": (lambda x: x * x + x, 6),
+}
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_one_tensor(name):
+    fn, ulps = UNARY[name]
+    check(fn, X, ulps=ulps)
+
+
+SMOOTH = {
+    "exp": (torch.exp, 8, 16),
+    "log": (lambda x: torch.log(x + 3), 8, 16),
+    "log1p": (lambda x: torch.log1p(x + 2.5), 8, 16),
+    "sqrt": (lambda x: torch.sqrt(x + 3), 8, 16),
+    "rsqrt": (lambda x: torch.rsqrt(x + 3), 8, 16),
+    "sigmoid": (torch.sigmoid, 8, 16),
+    "tanh": (torch.tanh, 8, 16),
+    "expm1": (torch.expm1, 8, 16),
+    "log2": (lambda x: torch.log2(x + 3), 16, 16),
+    "two_to_the_x": (lambda x: 2.0**x, 8, 16),
+    "secret_exponent": (lambda x: (x + 3) ** x, 64, 256),
+    "silu": (torch.nn.functional.silu, 16, 64),
+    "softplus": (torch.nn.functional.softplus, 24, 64),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_smooth(name):
+    fn, ulps, grad_ulps = SMOOTH[name]
+    check(fn, X, ulps=ulps * 8, grad_ulps=grad_ulps * 8)
+
+
+def test_small_public_numbers_are_not_lost():
+    x = mpctensor.encrypt(torch.tensor([1000.0, -500.0]))
+    assert torch.allclose((x * 1e-5).decrypt(), torch.tensor([0.01, -0.005]), atol=2 * ULP)
+    assert torch.allclose((x * 1e-5 * 1e5).decrypt(), torch.tensor([1000.0, -500.0]), rtol=1e-3)
+
+
+def test_mixed_precisions_are_aligned():
+    coarse = mpctensor.encrypt(torch.tensor([2.0]), precision=8)
+    fine = mpctensor.encrypt(torch.tensor([2.0]), precision=20)
+    decimal = mpctensor.encrypt(torch.tensor([2.0]), precision=3, base=10)
+    for x in (coarse, fine, decimal):
+        for y in (coarse, fine, decimal):
+            assert abs((x + y).decrypt().item() - 4) < 2**-7
+            assert abs((x * y).decrypt().item() - 4) < 2**-6
+
+
+IN_PLACE = {
+    "add_": lambda x: x.add_(1.5),
+    "add_alpha": lambda x: x.add_(torch.ones(4), alpha=-0.5),
+    "sub_": lambda x: x.sub_(X),
+    "mul_": lambda x: x.mul_(0.3),
+    "div_": lambda x: x.div_(3),
+    "iadd_view": lambda x: x[0].add_(1),
+    "copy_": lambda x: x.copy_(torch.ones(3, 4)),
+    "fill_": lambda x: x.fill_(0.25),
+    "zero_": lambda x: x.zero_(),
+    "setitem_number": lambda x: x.__setitem__((0, slice(None)), 2.0),
+    "setitem_tensor": lambda x: x.__setitem__((slice(None), 1), torch.tensor([1.0, 2.0, 3.0])),
+    "setitem_index": lambda x: x.__setitem__(torch.tensor([0, 2]), 1.0),
+    "setitem_mask": lambda x: x.__setitem__(X > 0, 0.5),
+    "lerp_": lambda x: x.lerp_(torch.ones(3, 4), 0.25),
+    "addcmul_": lambda x: x.addcmul_(X, X, value=0.1),
+    "neg_": lambda x: x.neg_(),
+    "relu_": lambda x: x.relu_(),
+    "clamp_": lambda x: x.clamp_(-0.5, 0.5),
+    "square_": lambda x: x.square_(),
+    "masked_fill_": lambda x: x.masked_fill_(X > 0, -1.0),
+    "chain": lambda x: x.mul_(2).add_(1).mul_(0.5),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_in_place(name):
+    """The result, views made before, and gradients through the write."""
+
+    def fn(x):
+        y = x * 1
+        seen = y[1:]
+        IN_PLACE[name](y)
+        return y, seen * 1
+
+    check(fn, X, ulps=4)
+
+
+def test_in_place_keeps_dtype():
+    with pytest.raises(RuntimeError, match="can't be cast"):
+        mpctensor.encrypt(torch.tensor([1, 2])).mul_(0.5)
+
+
+@pytest.mark.parametrize("operand", [float("nan"), float("inf")])
+def test_products_with_no_number(operand):
+    with pytest.raises(EncodingError):
+        mpctensor.encrypt(X) * operand
+
+
+def test_division_by_zero():
+    x = mpctensor.encrypt(X)
+    with pytest.raises(EncodingError, match="zero"):
+        x / 0
+    with pytest.raises(EncodingError, match="zero"):
+        x / torch.tensor([1.0, 0.0, 1.0, 2.0])
+
+
+def test_wrong_shapes_give_torchs_message():
+    x, y = mpctensor.encrypt(on_grid(3)), mpctensor.encrypt(on_grid(4))
+    for fn in (operator.add, operator.mul, operator.lt):
+        with pytest.raises(RuntimeError, match=r"The size of tensor a \(3\) must match"):
+            fn(x, y)
+    with pytest.raises(RuntimeError, match="mat1 and mat2 shapes cannot be multiplied"):
+        mpctensor.encrypt(on_grid(2, 3)) @ mpctensor.encrypt(on_grid(2, 3))
+    with pytest.raises(RuntimeError, match="invalid for input of size"):
+        x.view(2, 2)
+    with pytest.raises(IndexError):
+        x[5]

@@ -1,0 +1,85 @@
+"""Sums, means, variances, running sums, products, norms, any and all."""
+
+import pytest
+import torch
+from tests.plaintext import check, on_grid
+
+X = on_grid(2, 3, 4)
+
+LINEAR = {
+    "sum": lambda x: x.sum(),
+    "sum_dim": lambda x: x.sum(1),
+    "sum_dims_keep": lambda x: x.sum((0, -1), keepdim=True),
+    "sum_dtype": lambda x: x.sum(dtype=torch.float64),
+    "mean": lambda x: x.mean(),
+    "mean_dim": lambda x: x.mean(-1),
+    "mean_dims_keep": lambda x: x.mean((1, 2), keepdim=True),
+    "cumsum": lambda x: x.cumsum(1),
+    "sum_of_scalar": lambda x: x[0, 0, 0].sum(),
+    "nansum_free": lambda x: torch.sum(x, [0]),
+}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_linear(name):
+    check(LINEAR[name], X, ulps=1)
+
+
+MOMENTS = {
+    "var": lambda x: x.var(),
+    "var_dim": lambda x: x.var(1),
+    "var_biased": lambda x: x.var(2, unbiased=False),
+    "var_correction": lambda x: torch.var(x, dim=(0, 1), correction=0, keepdim=True),
+    "var_mean": lambda x: torch.var_mean(x, 2),
+}
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_moments(name):
+    check(MOMENTS[name], X, ulps=16)
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_std(unbiased):
+    check(lambda x: x.std(2, unbiased=unbiased), X, ulps=32, grad_ulps=128)
+
+
+def test_products():
+    check(lambda x: x.prod(), on_grid(5), ulps=64, grad_ulps=128)
+    check(lambda x: x.prod(1), X, ulps=64, grad_ulps=128)
+    check(lambda x: x.prod(2, keepdim=True), X, ulps=64, grad_ulps=128)
+    check(lambda x: x.prod(0), torch.tensor([[2, 3], [-4, 5], [1, 7]]), ulps=0, gradients=False)
+    check(lambda x: x.cumprod(1), X, ulps=64, gradients=False)
+
+
+def test_a_product_with_zeros_has_gradients():
+    x = on_grid(4)
+    x[1] = 0
+    check(lambda x: x.prod(), x, ulps=16, grad_ulps=64)
+
+
+def test_integers():
+    x = torch.arange(6).view(2, 3)
+    check(lambda x: x.sum(), x, gradients=False)
+    check(lambda x: x.cumsum(0), x, gradients=False)
+    check(lambda x: x.sum(0), x > 2, gradients=False)
+    with pytest.raises(RuntimeError, match="could not infer output dtype"):
+        check(lambda x: x.mean(), x, gradients=False)
+
+
+@pytest.mark.parametrize("p", [1, 2, float("inf")])
+def test_norms(p):
+    check(lambda x: torch.linalg.vector_norm(x, p), X, ulps=64, gradients=p == 2, grad_ulps=64)
+    check(lambda x: x.norm(p, dim=1), X, ulps=64, gradients=False)
+
+
+@pytest.mark.parametrize("fn", [torch.any, torch.all])
+def test_any_and_all(fn):
+    for x in (torch.tensor([[True, False], [True, True]]), torch.zeros(2, 2, dtype=torch.bool)):
+        check(fn, x, gradients=False)
+        check(lambda x: fn(x, 1), x, gradients=False)
+
+
+def test_wrong_dimension():
+    with pytest.raises(IndexError, match="Dimension out of range"):
+        check(lambda x: x.sum(5), X)
