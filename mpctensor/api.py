@@ -45,10 +45,13 @@ def encrypt(
     if obj is None and shape is not None:
         obj = _absent(session, source, shape, dtype)
 
+    fine = isinstance(obj, torch.optim.Optimizer)
+
     def leaf(value: Tensor) -> Tensor:
         if isinstance(value, SharedTensor):
             return value
-        return _encrypt_tensor(session, value if dtype is None else value.to(dtype), source, unit)
+        plain = value if dtype is None else value.to(dtype)
+        return _encrypt_tensor(session, plain, source, unit, fine)
 
     return _converted(obj, leaf, "encrypt", _keep_public)
 
@@ -85,17 +88,21 @@ def _absent(
     return torch.zeros(tuple(shape), dtype=dtype or torch.float32)
 
 
-def _encrypt_tensor(session: Session, value: Tensor, source: int, unit: int) -> SharedTensor:
+def _encrypt_tensor(
+    session: Session, value: Tensor, source: int, unit: int, fine: bool
+) -> SharedTensor:
+    """fine: with twice the digits, as optimizers' second moments need them."""
     if value.grad_fn is not None and torch.is_grad_enabled():
         raise SecretLeakError(
             "this tensor has a grad_fn; encrypting it would cut its gradient: encrypt(x.detach()),"
             " or encrypt what it was computed from"
         )
     with torch.inference_mode(False), torch.no_grad():
-        scale = unit if value.is_floating_point() else 1
+        unit = unit if value.is_floating_point() else 1
+        scale = unit**2 if fine else unit
         raw = _encoded(value, scale)
         parts = session.input(raw, raw.shape, source)
-        share = Share.make(session, parts, value.dtype, scale, scale)
+        share = Share.make(session, parts, value.dtype, scale, unit)
         shared = wrap(share, value.requires_grad)
     if isinstance(value, nn.Parameter):
         shared._is_param = True  # type: ignore[attr-defined]

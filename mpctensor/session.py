@@ -53,6 +53,7 @@ class Session:
     """
 
     describe: Callable[[Any], str] | None = None
+    reveal = "decrypt()"  # what messages call the way to learn a value
 
     def __init__(
         self,

@@ -182,6 +182,15 @@ class Share:
             return Share.make(self.session, parts, out.dtype, facts.scale, facts.unit, known)
         return out
 
+    def split(self, fn: Callable[[Tensor], Sequence[Tensor]]) -> list[Share]:
+        """The views that a structural function gives of every part, each as a share."""
+        pieces = self.each(lambda _, part: fn(part))  # type: ignore[arg-type, return-value]
+        count = len(pieces[self.session.local[0]])
+        return [
+            Share(self.session, tuple(p if p is ABSENT else p[i] for p in pieces), self.dtype)
+            for i in range(count)
+        ]
+
     def clone(self) -> Share:
         """Fresh contiguous storages with the same value; a new value gets a new mask."""
         return self.map(lambda part: part.clone(memory_format=torch.contiguous_format))

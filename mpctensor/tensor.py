@@ -20,7 +20,13 @@ from .encoding import describe_scale
 from .errors import MPCError, SecretLeakError, UnsupportedOperationError
 from .ops.creation import write
 from .ops.deferred import Deferred
-from .ops.fallback import functional_twin, reshapes_in_place, rewritten, written_arguments
+from .ops.fallback import (
+    functional_twin,
+    is_foreach,
+    reshapes_in_place,
+    rewritten,
+    written_arguments,
+)
 from .ops.guard import check_targets, guarded
 from .ops.registry import ATEN, FRONT, REFUSED, SHAPE_ONLY
 from .protocols import reveal_value
@@ -48,6 +54,7 @@ class SharedTensor(torch.Tensor):
             requires_grad=requires_grad,
         )
         tensor._held = share
+        torch._C._set_throw_on_mutable_data_ptr(tensor)  # there is no memory of its own to read
         return tensor
 
     @property
@@ -97,6 +104,13 @@ class SharedTensor(torch.Tensor):
                 facts.append("requires_grad=True")
         return f"{kind}({', '.join(facts)})"
 
+    def __copy__(self) -> SharedTensor:
+        """Another tensor on the same shares, as copy.copy of a torch.Tensor."""
+        copy = SharedTensor(self._share, self.requires_grad)
+        if isinstance(self, torch.nn.Parameter):
+            copy._is_param = True  # type: ignore[attr-defined]
+        return copy
+
     def __deepcopy__(self, memo: dict[int, Any]) -> SharedTensor:
         if id(self) in memo:
             return memo[id(self)]  # type: ignore[no-any-return]
@@ -136,7 +150,7 @@ class SharedTensor(torch.Tensor):
             if torch.is_grad_enabled():
                 args = [guarded(a) for a in args]
                 kwargs = {k: guarded(v) for k, v in kwargs.items()} if kwargs else kwargs
-            with _Named(name):
+            with _Named(None if name.startswith("__") else name):  # x + y is known as `add`
                 return handler(*args, **kwargs)
 
     @classmethod
@@ -176,7 +190,7 @@ class _Named:
     current: str | None = None
     __slots__ = ("name", "outer")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str | None) -> None:
         self.name = name
 
     def __enter__(self) -> None:
@@ -215,6 +229,8 @@ class Plan:
                 out = self.handler(*bare, **options)
                 if self.reshapes:
                     become(args[0], out)
+        except NotImplementedError as error:  # ours too
+            raise _named(error, self.user_name) from error
         except MPCError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError):
@@ -228,7 +244,8 @@ class Plan:
 
     def _run_on_wrappers(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if self.func in REFUSED:
-            raise SecretLeakError(f"`{self.user_name}` {REFUSED[self.func]}")
+            sentence = spoken(_session_of([*args, *kwargs.values()]), REFUSED[self.func])
+            raise SecretLeakError(f"`{self.user_name}` {sentence}")
         if self.on_wrappers is None or self._depth > DEEPEST:
             raise UnsupportedOperationError(_unsupported(self.user_name, self.func))
         session = _session_of([*args, *kwargs.values()])
@@ -258,6 +275,8 @@ def _resolved(func: Any) -> tuple[Callable[..., Any] | None, Callable[..., Any] 
         return None, None
     if func in ATEN:
         return ATEN[func], None
+    if is_foreach(func):
+        return None, rewritten(func)
     twin = functional_twin(func)
     if twin is not None and (twin in ATEN or twin in REFUSED or rewritten(twin) is not None):
         in_place = func._schema.name.endswith("_")
@@ -299,6 +318,18 @@ def _bare(value: Any, lazy: bool, found: list[Any]) -> Any:
     if type(value) is list or type(value) is tuple:
         return [_bare(v, lazy, found) for v in value]
     return value
+
+
+def _named(error: NotImplementedError, name: str) -> UnsupportedOperationError:
+    """What a handler does not implement, with the user's operation."""
+    sentence = str(error)
+    return UnsupportedOperationError(sentence if "`" in sentence else f"`{name}`: {sentence}")
+
+
+def spoken(session: Any, sentence: str) -> str:
+    """A message in the words of the session: PySyft's users say get() for decrypt()."""
+    hint = getattr(session, "reveal_hint", None)
+    return sentence if hint is None else sentence.replace("decrypt()", hint)
 
 
 def _wrapped(out: Any) -> Any:
@@ -349,7 +380,6 @@ _INSTEAD = {
     "topk": "use max or argmax",
     "median": "use mean, max or min",
     "kthvalue": "use max or min",
-    "floor": "keep the value in fixed point",
     "round": "keep the value in fixed point",
     "multinomial": "decrypt() the probabilities if they may be known",
     "embedding": "multiply a one-hot encoding with the table",

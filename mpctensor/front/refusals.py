@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import SecretLeakError
 from ..ops.registry import FRONT, front
-from ..tensor import SharedTensor, become
+from ..tensor import SharedTensor, become, spoken
 
 _VALUE = "call decrypt() to learn the value, if it may be known"
 _BRANCH = (
@@ -21,7 +21,10 @@ _BRANCH = (
 
 def _refusal(name: str, advice: str) -> Callable[..., NoReturn]:
     def refused(*args: Any, **kwargs: Any) -> NoReturn:
-        raise SecretLeakError(f"`{name}` of a SharedTensor: {advice}")
+        values = (*args, *kwargs.values())
+        secret = next(value for value in values if isinstance(value, SharedTensor))
+        way = advice.replace("decrypt()", secret._held.session.reveal)
+        raise SecretLeakError(f"`{name}` of a SharedTensor: {way}")
 
     return refused
 
@@ -31,7 +34,11 @@ for _name in ("item", "numpy", "tolist", "__float__", "__int__", "__complex__", 
 FRONT[Tensor.__format__] = _refusal("format", _VALUE + "; repr(x) shows shape and parties")
 FRONT[Tensor.__bool__] = _refusal("bool", _BRANCH)
 FRONT[Tensor.__index__] = _refusal("index", "a secret cannot be a position or a size; " + _VALUE)
-for _name in ("__dlpack__", "__dlpack_device__", "data_ptr", "untyped_storage", "storage"):
+_MEMORY = (
+    *("__dlpack__", "__dlpack_device__", "data_ptr", "untyped_storage", "storage", "set_"),
+    *("share_memory_", "is_shared", "pin_memory", "is_pinned", "resize_", "resize_as_"),
+)
+for _name in _MEMORY:
     FRONT[getattr(Tensor, _name)] = _refusal(
         _name.strip("_"), "shares are no plain memory; decrypt() it, or read `shares`"
     )

@@ -17,6 +17,7 @@ from . import (
     pooling,
     reduce,
     refusals,
+    rounding,
 )
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "pooling",
     "reduce",
     "refusals",
+    "rounding",
 ]

@@ -63,9 +63,13 @@ def _signature(func: OpOverload, without: set[str]) -> list[tuple[str, str]]:
     return [(a.name, str(a.type)) for a in func._schema.arguments if a.name not in without]
 
 
+def is_foreach(func: OpOverload) -> bool:
+    return func._schema.name.startswith("aten::_foreach_")
+
+
 def rewritten(func: OpOverload) -> Rewritten | None:
     """A function of the same arguments that computes the overload by other ones, or None."""
-    if func._schema.name.startswith("aten::_foreach_"):
+    if is_foreach(func):
         return _foreach(func)
     if func._can_decompose():
         return func.decompose
@@ -87,6 +91,8 @@ def _foreach(func: OpOverload) -> Rewritten:
         for i, tensor in enumerate(tensors):
             own = [_element(arg, i) for arg in args]
             options = {key: _element(value, i) for key, value in kwargs.items()}
+            if name.startswith("addc") and len(own) > 2:  # here the factor is positional
+                options["value"] = own.pop()
             results.append(packet(tensor, *own, **options))
         return None if in_place else results
 

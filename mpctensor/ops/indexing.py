@@ -151,7 +151,7 @@ def where(condition: Any, x: Any, y: Any) -> Share:
     if isinstance(condition, Share):
         return retag(mpc.select(_as_bit(condition), x, y), dtype)
     chosen = condition.to(torch.bool)
-    return retag(together(lambda parts: torch.where(chosen, *parts), x, y), dtype)
+    return retag(together(lambda parts: torch.where(chosen, parts[0], parts[1]), x, y), dtype)
 
 
 def _as_bit(condition: Share) -> Share:

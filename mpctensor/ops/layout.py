@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .. import protocols as mpc
-from ..share import ABSENT, Share
+from ..share import Share
 from .operands import filled, retag, shares_of, term
 from .registry import ATEN, implements
 
@@ -107,12 +107,7 @@ def splitting(overload: Any) -> Callable[..., list[Share]]:
     """The handler of an overload that gives several views."""
 
     def each_part(x: Share, *args: Any, **kwargs: Any) -> list[Share]:
-        pieces = x.each(lambda _, part: overload(part, *args, **kwargs))
-        count = len(pieces[x.session.local[0]])
-        return [
-            Share(x.session, tuple(p if p is ABSENT else p[i] for p in pieces), x.dtype)
-            for i in range(count)
-        ]
+        return x.split(lambda part: overload(part, *args, **kwargs))
 
     return each_part
 
@@ -186,7 +181,8 @@ def constant_pad_nd(x: Share, pad: list[int], value: Any = 0) -> Share:
     if value == 0:
         return padded
     inside = aten.constant_pad_nd.default(torch.ones(tuple(x.shape), dtype=torch.bool), pad, False)
-    return together(lambda parts: torch.where(inside, *parts), padded, filled(x, (), value, x.dtype))
+    fill = filled(x, (), value, x.dtype)
+    return together(lambda parts: torch.where(inside, parts[0], parts[1]), padded, fill)
 
 
 def _scatter_into(overload: Any) -> Callable[..., Share]:

@@ -130,13 +130,18 @@ def native_batch_norm_backward(
         pull = mpc.add(scaled(to_bias, count), scaled(mpc.mul(normal, to_weight), count))
         to_x = mpc.sub(gradient, pull)
     column = _column(inverse, n)
-    slope = column if weight is None else mul(column, _column(weight, n))
+    slope = column if weight is None else _slope(column, _column(weight, n))
     flat = [s.map(lambda part: part.reshape(-1)) for s in (to_weight, to_bias)]
     return (
         retag(mul(to_x, slope), gradient.dtype) if wanted[0] else None,
         flat[0] if wanted[1] else None,
         flat[1] if wanted[2] else None,
     )
+
+
+def _slope(inverse: Any, weight: Any) -> Any:
+    """inverse weight per channel, secret or plain."""
+    return mul(inverse, weight) if shares_of(inverse, weight) else inverse * weight
 
 
 @implements(aten.native_layer_norm.default)

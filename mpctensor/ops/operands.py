@@ -105,8 +105,7 @@ def as_float(share: Share) -> Share:
 def converted(share: Share, dtype: torch.dtype) -> Share:
     """The value as another dtype, as `Tensor.to` has it; a share of its own unless nothing changes.
 
-    Floats become integers only where they are integers for sure: rounding toward zero would need a
-    comparison that torch users rarely want (UnsupportedOperationError).
+    Floats become integers toward zero.
     """
     if share.dtype is dtype:
         return share
@@ -118,16 +117,10 @@ def converted(share: Share, dtype: torch.dtype) -> Share:
     if dtype.is_floating_point:
         unit = max(unit, share.session.unit) if unit == 1 else unit
     elif share.dtype.is_floating_point:
-        if share.scale != 1:
-            raise UnsupportedOperationError(
-                f"a secret {share.dtype} cannot become {dtype}: cutting the fraction off is not"
-                " implemented; encrypt the integers as integers, or decrypt()"
-            )
-        unit = 1
+        return retag(mpc.trunc(share), dtype)
     elif dtype not in _INTEGERS:
         raise UnsupportedOperationError(f"a secret cannot become `{dtype}`")
-    parts = share.each(lambda _, part: part.clone())
-    return Share.make(share.session, parts, dtype, share.scale, unit, share.public)
+    return mpc.relabelled(share, dtype, unit)
 
 
 def zero_like(share: Share) -> Share:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import protocols as mpc
-from ..errors import EncodingError, UnsupportedOperationError
+from ..errors import EncodingError
 from ..share import Share
 from .operands import (
     as_float,
@@ -143,15 +143,6 @@ def _quotient(x: Any, y: Share) -> Share:
     return mpc.divide(as_float(factor(y, x)), y, is_nonnegative(y))
 
 
-@implements(aten.div.Tensor_mode, aten.div.Scalar_mode)
-def div_mode(x: Any, y: Any, *, rounding_mode: str | None = None) -> Share:
-    if rounding_mode is not None:
-        raise UnsupportedOperationError(
-            f"division with rounding_mode={rounding_mode!r} is not implemented on secrets: use /"
-        )
-    return div(x, y)
-
-
 @implements(aten.reciprocal.default, prims.reciprocal.default)
 def reciprocal(x: Share) -> Share:
     return retag(mpc.reciprocal(as_float(x)), float_dtype(x))
@@ -209,7 +200,7 @@ def _power_table(x: Share, exponents: Tensor) -> Share:
 def power_of_number(base: Any, y: Share) -> Share:
     number = float(scalar(base))  # type: ignore[arg-type]
     if number <= 0:
-        raise UnsupportedOperationError(f"{number} ** secret: the base has to be positive")
+        raise NotImplementedError(f"{number} ** secret: the base has to be positive")
     log = float(torch.tensor(number, dtype=torch.float64).log())
     return retag(mpc.exp(mpc.scaled(as_float(y), log)), result_dtype(base, y))
 
@@ -229,7 +220,15 @@ def log(x: Share) -> Share:
 
 @implements(aten.sqrt.default, prims.sqrt.default)
 def sqrt(x: Share) -> Share:
-    return nonnegative(retag(mpc.sqrt(as_float(x)), float_dtype(x)))
+    """The square root; of a value finer than its unit one unit in the last place more.
+
+    An optimizer's second moment that was rounded to 0 thus never divides a first moment by the
+    optimizer's eps alone: Adam's eps of 1e-8 lies far below the unit.
+    """
+    root = mpc.sqrt(as_float(x))
+    if x.scale > x.unit > 1:
+        root = mpc.add_scalar(root, 1 / x.unit)
+    return nonnegative(retag(root, float_dtype(x)))
 
 
 @implements(aten.rsqrt.default, prims.rsqrt.default)

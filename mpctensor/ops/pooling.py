@@ -147,7 +147,7 @@ def _candidates(x: Share, windows: Windows) -> Share:
     inside = windows.pad(torch.ones(windows.size, dtype=torch.bool), False)
     lowest = torch.tensor(LOWEST / x.scale, dtype=torch.float64)
     padded = together(
-        lambda parts: torch.where(inside, *parts),
+        lambda parts: torch.where(inside, parts[0], parts[1]),
         x.map(lambda part: windows.pad(part, 0)),
         retag(mpc.constant(x.session, lowest, x.scale, unit=x.unit), x.dtype),
     )

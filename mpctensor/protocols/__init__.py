@@ -14,6 +14,7 @@ from .linear import (
     constant,
     fit,
     neg,
+    relabelled,
     rescale,
     scaled,
     store,
@@ -38,6 +39,7 @@ from .rectify import (
     relu,
     sign,
 )
+from .rounding import ceil, floor, trunc
 from .smooth import (
     divide,
     exp,
@@ -63,6 +65,7 @@ __all__ = [
     "bit_mul",
     "both",
     "bounded",
+    "ceil",
     "clamp",
     "concatenate",
     "constant",
@@ -76,11 +79,12 @@ __all__ = [
     "exp",
     "exp_nonpositive",
     "fit",
+    "floor",
     "invert",
     "less_than",
-    "magnitude",
     "log",
     "log_softmax",
+    "magnitude",
     "masked",
     "matmul",
     "max_along",
@@ -94,6 +98,7 @@ __all__ = [
     "positive",
     "reciprocal",
     "relu",
+    "relabelled",
     "rescale",
     "reveal",
     "reveal_value",
@@ -111,5 +116,6 @@ __all__ = [
     "sub",
     "tanh",
     "total",
+    "trunc",
     "truncate",
 ]

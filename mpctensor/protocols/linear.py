@@ -152,6 +152,12 @@ def add_scalar(x: Share, number: float) -> Share:
     return _joined(x, term, torch.add, dtype)
 
 
+def relabelled(x: Share, dtype: torch.dtype, unit: int) -> Share:
+    """The same value on storage of its own, as another dtype and with another working scale."""
+    parts = x.each(lambda _, part: part.clone())
+    return Share.make(x.session, parts, dtype, x.scale, unit, x.public)
+
+
 def concatenate(fn: Callable[[Sequence[Tensor]], Tensor], shares: Sequence[Share]) -> Share:
     """cat, stack and their kin: one structural function of several shares."""
     session = same_session(*shares)

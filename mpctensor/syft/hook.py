@@ -31,20 +31,32 @@ def _unchanged(optimizer: Optimizer, *args: Any, **kwargs: Any) -> Optimizer:
     return optimizer
 
 
-_ALIASES = {"fix_prec": "fix_precision", "float_prec": "float_precision"}
-_VERBS = ("fix_precision", "float_precision", "share", "get", "encrypt", "decrypt")
-_TENSOR = {name: getattr(sharing, name) for name in (*_VERBS, "copy")}
-_MODULE = {name: getattr(modules, name) for name in _VERBS}
-_OPTIMIZER = dict.fromkeys(("fix_precision", "float_precision"), _unchanged)
-_IN_PLACE = ("fix_precision", "float_precision", "share", "get")
+_TENSOR = {
+    "fix_precision": sharing.fix_precision,
+    "fix_prec": sharing.fix_precision,
+    "float_precision": sharing.float_precision,
+    "float_prec": sharing.float_precision,
+    "share": sharing.share,
+    "get": sharing.get,
+}
+_TENSOR |= {f"{name}_": _in_place(method) for name, method in _TENSOR.items()}
+_TENSOR |= {"copy": sharing.copy, "encrypt": sharing.encrypt, "decrypt": sharing.decrypt}
 
+_MODULE = {
+    "fix_precision": modules.fix_precision,
+    "fix_prec": modules.fix_precision,
+    "float_precision": modules.float_precision,
+    "float_prec": modules.float_precision,
+    "share": modules.share,
+    "get": modules.get,
+}
+_MODULE |= {f"{name}_": method for name, method in _MODULE.items()}
+_MODULE |= {"encrypt": modules.encrypt, "decrypt": modules.decrypt}
 
-def _names(methods: dict[str, Any], in_place: Callable[[Any], Any]) -> dict[str, Any]:
-    """The methods under all their names: aliases and trailing underscores."""
-    table = dict(methods)
-    table |= {short: table[name] for short, name in _ALIASES.items() if name in table}
-    full = {name: _ALIASES.get(name, name) for name in table}
-    return table | {f"{n}_": in_place(table[n]) for n, f in full.items() if f in _IN_PLACE}
+_OPTIMIZER = dict.fromkeys(
+    ("fix_precision", "fix_prec", "float_precision", "float_prec"), _unchanged
+)
+_OPTIMIZER |= {f"{name}_": method for name, method in _OPTIMIZER.items()}
 
 
 class TorchHook:
@@ -58,11 +70,7 @@ class TorchHook:
     def __init__(self, torch_module: ModuleType = torch) -> None:
         if torch_module is not torch:
             raise TypeError(f"TorchHook takes the torch module, not {torch_module!r}")
-        for owner, methods in (
-            (Tensor, _names(_TENSOR, _in_place)),
-            (nn.Module, _names(_MODULE, lambda method: method)),
-            (Optimizer, _names(_OPTIMIZER, lambda method: method)),
-        ):
+        for owner, methods in ((Tensor, _TENSOR), (nn.Module, _MODULE), (Optimizer, _OPTIMIZER)):
             for name, method in methods.items():
                 setattr(owner, name, method)
         self.local_worker = VirtualWorker(self, "me")

@@ -73,7 +73,7 @@ def share_value(value: Tensor, unit: int, session: Session, requires_grad: bool)
     raw = encode(value, unit)
     parts = session.input(raw, raw.shape, session.first)
     shared = Share.make(session, parts, value.dtype, unit, unit)
-    session.describe = describe
+    session.describe, session.reveal = describe, "get()"
     hold(session.names, handle_of(shared))
     return wrap(shared, requires_grad)
 

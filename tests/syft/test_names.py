@@ -42,9 +42,9 @@ def test_only_the_hook_patches_torch() -> None:
         "assert not hasattr(torch.Tensor, 'fix_precision')\n"
         "assert not hasattr(torch.nn.Module, 'share')\n"
         "sy.TorchHook(torch)\n"
-        "method = torch.Tensor.fix_precision\n"
+        "method = torch.Tensor.fix_precision_\n"
         "sy.TorchHook(torch)\n"
-        "assert torch.Tensor.fix_precision is method\n"
+        "assert torch.Tensor.fix_precision_ is method\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
 
@@ -256,7 +256,7 @@ def test_refusals(owners: Owners, james: sy.VirtualWorker) -> None:
     with pytest.raises(ValueError):
         bool(x)
     for leak in (lambda: x.item(), lambda: x.numpy(), lambda: f"{x:.3f}", lambda: float(x)):
-        with pytest.raises(mpc.SecretLeakError, match=r"decrypt|get"):
+        with pytest.raises(mpc.SecretLeakError, match=r"get\(\)"):
             leak()
 
 

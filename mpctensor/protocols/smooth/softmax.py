@@ -1,9 +1,9 @@
 """softmax and log_softmax.
 
 Few classes and rows without a maximum: softmax_i = 1 / s_i with s_i = sum_j exp(x_j - x_i), every
-exponential held between 2^-20 and 2^16 from its own opening, which takes the fewest rounds:
+exponential held between 2^-20 and 2^17 from its own opening, which takes the fewest rounds:
 1. open the differences, compare, exponentials, sums                        (4 rounds)
-2. the reciprocal of sums in [1, 2^16 K)                                    (7 rounds)
+2. the reciprocal of sums in [1, 2^21); below 2^-17 it counts as 0          (7 rounds)
 3. truncate                                                                 (1 round)
 Otherwise, and for log_softmax: e_i = exp(x_i - max), s = sum of e_i in [1, K], softmax_i = e_i / s,
 log_softmax_i = x_i - max - log s, where s needs no thresholds up to 16 classes.
@@ -36,15 +36,16 @@ from .reciprocal import log_of_placed, quotient_scale, reciprocal_of_placed
 from .words import open_words, product, scaled_as, shifted, shifted_product
 
 PAIR_CLASSES, PAIR_TOTAL = 16, 1 << 13  # up to which all differences replace a tree of maxima
-PAIR_LOW, PAIR_HIGH = -20, 16  # powers of two between which the exponential of a difference counts
-PAIR_BITS = 40  # about the scale of sums of pairs: 2^16 K below 2^60
+PAIR_LOW = -20  # the power of two below which the exponential of a difference is 0
+PAIR_BITS, PAIR_REST = 40, 57  # about the scale of exponentials of pairs; they rest at 2^57 / scale
+PAIR_TOP = 61  # sums of 16 of them are below
 NUMERATOR_BITS, FACTOR_BITS = 20, 20  # of e and of 1 / s before their product
 
 
 def softmax(x: Share, dim: int) -> Share:
-    """softmax over dim at unit scale; probabilities below 2^-16 become 0.
+    """softmax over dim at unit scale; probabilities below 2^-17 become 0.
 
-    12 rounds for up to 16 classes and 8192 pairs of them; else the maximum and 8 (13 above 16
+    12 rounds for up to 16 classes and 8192 pairs of them; else the maximum and 7 (13 above 16
     classes). Error: 2^-14 of the value and 1 unit in the last place.
     """
     rows = _rows(x, dim)
@@ -85,18 +86,19 @@ def _restored(flat: Share, x: Share, dim: int) -> Share:
 
 def _by_pairs(rows: Share) -> Share:
     unit = result_unit(rows)
-    window = Window(48, 3, PAIR_LOW, 16 * PAIR_HIGH, 16, PAIR_BITS - unit_bits(unit))
+    shift = PAIR_BITS - unit_bits(unit)
+    sixteenths = 16 * PAIR_REST + 1 - ((unit << shift) ** 16).bit_length()
+    window = Window(48, 3, PAIR_LOW, sixteenths, 16, shift)
     differences = rows.map(lambda part: part.unsqueeze(1) - part.unsqueeze(2))
     sums = flatten(total(exponentials(differences, window), [2]))
-    top = sums.scale * rows.shape[1] << PAIR_HIGH
-    quotients = reciprocal_of_placed(_place_sums(sums, top), unit)
+    quotients = reciprocal_of_placed(_place_sums(sums, PAIR_TOP), unit, least=1)
     return _at_unit(quotients, rows, quotient_scale(unit))
 
 
-def _place_sums(sums: Share, top: int) -> Placed:
-    """Flat sums of at least 1 and less than the ring element `top`."""
+def _place_sums(sums: Share, high: int) -> Placed:
+    """Flat sums of at least 1, as ring elements below 2^high."""
     low = sums.scale.bit_length() - 1
-    return place(sums, ladder(low, max(low + 1, unit_bits(top))), certain=True)
+    return place(sums, ladder(low, max(low + 1, high)), certain=True)
 
 
 def _at_unit(flat: Share, rows: Share, scale: int) -> Share:
@@ -126,7 +128,7 @@ def _exponentials(rows: Share) -> Exponentials:
     window = negative_window(result_unit(rows), count)
     terms = exponentials(shifted_rows, window)
     flat = total(terms, [1])
-    sums = _place_sums(flat, flat.scale * count)
+    sums = _place_sums(flat, unit_bits(flat.scale * count))
     normaliser = sums.normaliser()
     if normaliser.public is None:
         open_words(flat, normaliser)

@@ -1,0 +1,117 @@
+"""Comparisons and logic: secret bools, exactly torch's."""
+
+import operator
+
+import pytest
+import torch
+from tests.plaintext import ULP, check, on_grid
+
+import mpctensor
+
+X = torch.tensor([[-1.5, 0.0, 2.0, ULP], [1.0, -ULP, 0.1, 3.0]])
+Y = torch.tensor([[-1.5, ULP, 2.0, 0.0], [1.0 - ULP, 0.0, 0.1, 4.0]])
+RELATIONS = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]
+
+
+@pytest.mark.parametrize("relation", RELATIONS)
+@pytest.mark.parametrize("secret", [(0, 1), (0,), (1,)])
+def test_tensors(relation, secret):
+    x, y = torch.round(X / ULP) * ULP, torch.round(Y / ULP) * ULP
+    check(relation, x, y, secret=secret, gradients=False)
+
+
+@pytest.mark.parametrize("relation", RELATIONS)
+@pytest.mark.parametrize("number", [0, 1, -1.5, 2.0, float("inf"), -float("inf")])
+def test_numbers(relation, number):
+    check(lambda x: relation(x, number), X, gradients=False)
+    check(lambda x: relation(number, x), X, gradients=False)
+
+
+def test_integers_against_fractions():
+    x = torch.tensor([0, 1, 2])
+    for relation in RELATIONS:
+        check(lambda x: relation(x, 0.5), x, gradients=False)
+        check(lambda x: relation(x, 1), x, gradients=False)
+
+
+LOGIC = {
+    "and": operator.and_,
+    "or": operator.or_,
+    "xor": operator.xor,
+    "logical_and": torch.logical_and,
+    "logical_or": torch.logical_or,
+    "logical_xor": torch.logical_xor,
+    "eq": operator.eq,
+    "ne": operator.ne,
+}
+
+
+@pytest.mark.parametrize("name", LOGIC)
+@pytest.mark.parametrize("secret", [(0, 1), (0,), (1,)])
+def test_logic(name, secret):
+    a = torch.tensor([True, True, False, False])
+    b = torch.tensor([True, False, True, False])
+    check(LOGIC[name], a, b, secret=secret, gradients=False)
+
+
+def test_logic_on_comparisons():
+    check(lambda x: (x > -1) & (x < 1) | ~(x < 2), on_grid(20), gradients=False)
+    check(lambda x: ((x > 0).sum(), (x > 0).float().mean()), on_grid(20), ulps=1, gradients=False)
+
+
+def test_not():
+    check(torch.logical_not, torch.tensor([0.0, 1.0]), gradients=False)
+    check(operator.invert, torch.tensor([True, False]), gradients=False)
+
+
+def test_bits_to_other_dtypes():
+    for dtype in (torch.float32, torch.int64, torch.bool):
+        check(lambda x: (x > 0).to(dtype), on_grid(10), gradients=False)
+    check(lambda x: x.bool(), torch.tensor([0, 3, -1]), gradients=False)
+    check(lambda x: x.float() / 2, torch.tensor([0, 3, -1]), gradients=False)
+
+
+CHOICES = {
+    "where": lambda x, y: torch.where(x > y, x, y),
+    "where_number": lambda x, y: torch.where(x > 0, y, 1.5),
+    "where_numbers": lambda x, y: torch.where(x > 0, 1.0, -1.0) * y,
+    "where_public": lambda x, y: torch.where(torch.tensor([True, False, True, False]), x, y),
+    "masked_fill": lambda x, y: x.masked_fill(y > 0, -3.0),
+    "masked_fill_public": lambda x, y: x.masked_fill(torch.tensor([True, False, True, False]), 7) + y,
+    "maximum": torch.maximum,
+    "minimum": torch.minimum,
+    "fmax_by_where": lambda x, y: torch.where(x < y, y * 2, x * 3),
+    "times_bit": lambda x, y: (x > y) * x,
+    "clamp_tensor": lambda x, y: torch.clamp(x, min=y),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_choices(name):
+    check(CHOICES[name], on_grid(3, 4, seed=1), on_grid(3, 4, seed=2), ulps=2)
+
+
+def test_choice_between_secret_and_plain():
+    check(torch.maximum, on_grid(5, seed=1), on_grid(5, seed=2), secret=(0,), ulps=1)
+    check(torch.where, on_grid(5) > 0, on_grid(5, seed=1), on_grid(5, seed=2), secret=(0,), gradients=False)
+    check(torch.where, on_grid(5) > 0, on_grid(5, seed=1), on_grid(5, seed=2), secret=(1,), ulps=1)
+
+
+@pytest.mark.parametrize("fn", [torch.sign, torch.abs])
+def test_sign_and_abs(fn):
+    check(fn, torch.tensor([-2.0, -ULP, 0.0, ULP, 3.0]), ulps=1)
+    check(fn, torch.tensor([-2, 0, 3]), gradients=False)
+
+
+def test_comparison_is_done_once_per_value():
+    x = mpctensor.encrypt(on_grid(10))
+    first = x > 0
+    with mpctensor.cost() as again:
+        second = x > 0
+    assert again.rounds == 0
+    assert torch.equal(first.decrypt(), second.decrypt())
+    x.add_(1)
+    with mpctensor.cost() as fresh:
+        third = x > 0
+    assert fresh.rounds > 0
+    assert torch.equal(third.decrypt(), on_grid(10) + 1 > 0)

@@ -1,0 +1,191 @@
+"""torch.optim unchanged, against plain runs from the same weights on the same batches."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tests.plaintext import ULP, on_grid
+from torch import nn
+
+import mpctensor
+
+X, Y = on_grid(16, 5, seed=1), on_grid(16, 2, seed=2)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def train(model, make, x, y, steps, after=None):
+    optimizer = make(model.parameters())
+    losses = []
+    for i in range(steps):
+        optimizer.zero_grad()
+        loss = F.mse_loss(model(x), y)
+        loss.backward()
+        if after is not None:
+            after(model, optimizer, i)
+        optimizer.step()
+        losses.append(loss.detach())
+    return losses
+
+
+def compare(make, steps=8, after=None, atol=200 * ULP):
+    """A gradient is off by up to 1 ulp for each of 16 samples; momentum adds up 8 of them."""
+    plain = network()
+    hidden = mpctensor.encrypt(copy.deepcopy(plain))
+    expected = train(plain, make, X, Y, steps, after)
+    got = train(hidden, make, mpctensor.encrypt(X), mpctensor.encrypt(Y), steps, after)
+    for one, other in zip(got, expected, strict=True):
+        assert abs(one.decrypt() - other) < atol
+    mpctensor.decrypt(hidden)
+    for one, other in zip(hidden.parameters(), plain.parameters(), strict=True):
+        assert (one - other).abs().max() < atol
+
+
+SGD = {
+    "plain": dict(lr=0.1),
+    "momentum": dict(lr=0.1, momentum=0.9),
+    "nesterov": dict(lr=0.05, momentum=0.9, nesterov=True),
+    "dampening": dict(lr=0.1, momentum=0.5, dampening=0.3),
+    "weight_decay": dict(lr=0.1, weight_decay=0.01),
+    "all": dict(lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    "maximize": dict(lr=1e-3, maximize=True),
+    "foreach": dict(lr=0.1, momentum=0.9, weight_decay=0.01, foreach=True),
+    "tiny": dict(lr=1e-4),
+    "odd": dict(lr=0.0371),
+}
+
+
+@pytest.mark.parametrize("name", SGD)
+def test_sgd(name):
+    compare(lambda p: torch.optim.SGD(p, **SGD[name]))
+
+
+def test_a_learning_rate_of_1e_minus_5_moves_the_weights():
+    w = mpctensor.encrypt(nn.Parameter(torch.full((4,), 1.0)))
+    optimizer = torch.optim.SGD([w], lr=1e-5)
+    for _ in range(50):
+        optimizer.zero_grad()
+        (w * 3).sum().backward()
+        optimizer.step()
+    assert torch.allclose(w.decrypt(), torch.tensor(1 - 50 * 3e-5), atol=1e-6)
+
+
+ADAPTIVE = {
+    "adam": lambda p: torch.optim.Adam(p, lr=0.01),
+    "adam_foreach": lambda p: torch.optim.Adam(p, lr=0.01, foreach=True),
+    "adam_decay": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.01),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.005, alpha=0.9, eps=1e-3),
+    "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.05),
+}
+
+
+@pytest.mark.parametrize("name", ADAPTIVE)
+def test_adaptive(name):
+    """Updates are gradients over their own size: where that is a few ulp, the update is noise.
+
+    So the losses agree, and the weights do on average.
+    """
+    plain = network()
+    hidden = mpctensor.encrypt(copy.deepcopy(plain))
+    expected = train(plain, ADAPTIVE[name], X, Y, 8)
+    got = train(hidden, ADAPTIVE[name], mpctensor.encrypt(X), mpctensor.encrypt(Y), 8)
+    for one, other in zip(got, expected, strict=True):
+        assert abs(one.decrypt() - other) < 0.01 * other
+    mpctensor.decrypt(hidden)
+    for one, other in zip(hidden.parameters(), plain.parameters(), strict=True):
+        assert (one - other).abs().mean() < 2e-3
+
+
+def test_adam_leaves_a_parameter_without_gradient_where_it_is():
+    w = mpctensor.encrypt(nn.Parameter(on_grid(64)))
+    optimizer = torch.optim.Adam([w], lr=0.1)
+    for _ in range(5):
+        optimizer.zero_grad()
+        (w[:32] * 2).sum().backward()
+        optimizer.step()
+    moved = (w.decrypt() - on_grid(64)).abs()
+    assert moved[32:].max() <= ULP
+    assert torch.allclose(moved[:32], torch.tensor(0.5), atol=0.01)
+
+
+def test_clip_grad_norm():
+    def clip(model, optimizer, i):
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+
+    compare(lambda p: torch.optim.SGD(p, lr=0.1), after=clip)
+
+
+def test_clip_grad_norm_of_small_gradients_changes_nothing():
+    def clip(model, optimizer, i):
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1e4)
+
+    compare(lambda p: torch.optim.SGD(p, lr=0.1), after=clip)
+
+
+def test_clip_grad_value():
+    def clip(model, optimizer, i):
+        torch.nn.utils.clip_grad_value_(model.parameters(), 0.05)
+
+    compare(lambda p: torch.optim.SGD(p, lr=0.1), after=clip)
+
+
+def test_schedulers():
+    schedulers = {}
+
+    def step(model, optimizer, i):
+        schedulers.setdefault(id(optimizer), torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.3)).step()
+
+    compare(lambda p: torch.optim.SGD(p, lr=0.2), after=step)
+
+
+def test_accumulation_and_zero_grad_in_place():
+    plain = network()
+    hidden = mpctensor.encrypt(copy.deepcopy(plain))
+    for model, x, y in ((plain, X, Y), (hidden, mpctensor.encrypt(X), mpctensor.encrypt(Y))):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad(set_to_none=False)
+            for part in range(4):
+                F.mse_loss(model(x[part::4]), y[part::4]).backward()
+            optimizer.step()
+    for one, other in zip(hidden.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(one.detach().decrypt(), other, atol=32 * ULP)
+
+
+def test_hooks_run_on_secret_gradients():
+    hidden = mpctensor.encrypt(network())
+    seen = []
+    hidden[0].weight.register_hook(lambda g: seen.append(g) or g * 2)
+    hidden[0].register_full_backward_hook(lambda m, i, o: seen.append(o[0]))
+    F.mse_loss(hidden(mpctensor.encrypt(X)), mpctensor.encrypt(Y)).backward()
+    plain = network()
+    F.mse_loss(plain(X), Y).backward()
+    assert len(seen) == 2 and all(isinstance(g, mpctensor.SharedTensor) for g in seen)
+    doubled = hidden[0].weight.grad.decrypt()
+    assert torch.allclose(doubled, 2 * plain[0].weight.grad, atol=64 * ULP)
+
+
+def test_retain_graph_and_grad_of_functions():
+    x = mpctensor.encrypt(on_grid(4).requires_grad_())
+    y = (x * x).sum()
+    (first,) = torch.autograd.grad(y, x, retain_graph=True)
+    y.backward()
+    assert torch.equal(first.decrypt(), x.grad.decrypt())
+    (twice,) = torch.autograd.grad((x**3).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(twice.sum(), x)
+    assert torch.allclose(second.decrypt(), 6 * on_grid(4), atol=32 * ULP)
+
+
+def test_checkpoint():
+    model = mpctensor.encrypt(network())
+    x = mpctensor.encrypt(X)
+    torch.utils.checkpoint.checkpoint(model, x, use_reentrant=False).sum().backward()
+    plain = network()
+    plain(X).sum().backward()
+    grad = model[0].weight.grad.decrypt()
+    assert torch.allclose(grad, plain[0].weight.grad, atol=64 * ULP)
