@@ -1,0 +1,214 @@
+"""What would show a secret raises, and says what to do; nothing secret lands in plain memory."""
+
+import copy
+import pickle
+
+import numpy
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import mpctensor
+from mpctensor import MPCError, SecretLeakError, SessionError, UnsupportedOperationError
+
+MODES = {"grad": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}
+
+
+def number():
+    return mpctensor.encrypt(torch.tensor(1.5))
+
+
+def vector():
+    return mpctensor.encrypt(torch.tensor([1.0, 2.0, 0.0]))
+
+
+READS = {
+    "bool": lambda: bool(number()),
+    "if": lambda: 1 if vector()[0] > 0 else 0,
+    "float": lambda: float(number()),
+    "int": lambda: int(number()),
+    "complex": lambda: complex(number()),
+    "item": lambda: number().item(),
+    "tolist": lambda: vector().tolist(),
+    "numpy": lambda: vector().numpy(),
+    "asarray": lambda: numpy.asarray(vector()),
+    "format": lambda: f"{number():.4f}",
+    "format_empty": lambda: f"{number()}",
+    "index": lambda: [1, 2, 3][mpctensor.encrypt(torch.tensor(1))],
+    "range": lambda: range(mpctensor.encrypt(torch.tensor(1))),
+    "dlpack": lambda: vector().__dlpack__(),
+    "from_dlpack": lambda: torch.from_dlpack(vector()),
+    "numpy_from_dlpack": lambda: numpy.from_dlpack(vector()),
+    "nonzero": lambda: vector().nonzero(),
+    "argwhere": lambda: torch.argwhere(vector()),
+    "where_one": lambda: torch.where(vector() > 0),
+    "mask": lambda: vector()[vector() > 0],
+    "masked_select": lambda: vector().masked_select(vector() > 0),
+    "unique": lambda: vector().unique(),
+    "unique_consecutive": lambda: torch.unique_consecutive(vector()),
+    "histc": lambda: torch.histc(vector(), 4),
+    "bincount": lambda: mpctensor.encrypt(torch.tensor([1, 2])).bincount(),
+    "equal": lambda: torch.equal(vector(), vector()),
+    "allclose": lambda: torch.allclose(vector(), vector()),
+    "in": lambda: 1.0 in vector(),
+    "is_nonzero": lambda: number().is_nonzero(),
+    "any_if": lambda: bool((vector() > 0).any()),
+    "bernoulli": lambda: torch.bernoulli(vector() / 4),
+    "multinomial": lambda: torch.multinomial(vector(), 1),
+    "data_ptr": lambda: vector().data_ptr(),
+    "storage": lambda: vector().untyped_storage(),
+    "pickle": lambda: pickle.dumps(vector()),
+    "as_tensor_list": lambda: torch.tensor([number(), number()]),
+    "math": lambda: max(vector()),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", READS)
+def test_reading(name, mode):
+    with MODES[mode](), pytest.raises(SecretLeakError) as caught:
+        READS[name]()
+    assert any(
+        word in str(caught.value)
+        for word in ("decrypt", "where", "sum", "multiply", "stays secret")
+    )
+
+
+def test_there_is_no_memory_to_read():
+    with pytest.raises(RuntimeError, match="data pointer"):
+        torch.utils.dlpack.to_dlpack(vector())
+    assert isinstance(torch.tensor(vector()), mpctensor.SharedTensor)
+
+
+def assign(plain, secret):
+    plain[0] = secret[0]
+
+
+WRITES = {
+    "setitem": assign,
+    "copy_": lambda plain, secret: plain.copy_(secret),
+    "add_": lambda plain, secret: plain.add_(secret),
+    "iadd": lambda plain, secret: plain.__iadd__(secret),
+    "out": lambda plain, secret: torch.add(secret, 1, out=plain),
+    "out_of_plain_base": lambda plain, secret: torch.mul(plain, secret, out=plain),
+    "where_out": lambda plain, secret: torch.where(secret > 0, secret, secret, out=plain),
+    "lerp_": lambda plain, secret: plain.lerp_(secret, 0.5),
+    "addcmul_": lambda plain, secret: plain.addcmul_(secret, secret),
+    "index_put_": lambda plain, secret: plain.index_put_((torch.tensor([0]),), secret[0]),
+    "masked_fill_": lambda plain, secret: plain.masked_fill_(secret > 0, 1.0),
+    "scatter_": lambda plain, secret: plain.scatter_(0, torch.tensor([0]), secret[:1]),
+    "foreach": lambda plain, secret: torch._foreach_add_([plain], [secret]),
+    "cat_out": lambda plain, secret: torch.cat([secret[:1], secret[1:]], out=plain),
+    "fill_": lambda plain, secret: plain.fill_(secret[0]),
+    "view": lambda plain, secret: plain.view(3).copy_(secret),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", WRITES)
+def test_writing_into_plain_memory(name, mode):
+    plain, secret = torch.zeros(3), vector()
+    with MODES[mode](), pytest.raises(SecretLeakError, match="encrypt"):
+        WRITES[name](plain, secret)
+    assert torch.equal(plain, torch.zeros(3))
+
+
+def test_a_plain_leaf_takes_no_secret_gradient():
+    leaf = torch.ones(3, requires_grad=True)
+    layer = nn.Linear(3, 1)
+    for fn in (
+        lambda: leaf * vector(),
+        lambda: layer(vector()),
+        lambda: torch.stack([leaf, vector()]),
+    ):
+        out = fn().sum()
+        with pytest.raises(SecretLeakError, match="encrypt"):
+            out.backward()
+    assert leaf.grad is None and layer.weight.grad is None
+    with torch.no_grad():
+        layer(vector())
+
+
+def test_data_is_an_alias_or_refused():
+    x, y = vector(), mpctensor.encrypt(torch.tensor([5.0, 6.0, 7.0]))
+    x.data = y
+    assert torch.equal(x.decrypt(), torch.tensor([5.0, 6.0, 7.0]))
+    y.zero_()
+    assert torch.equal(x.decrypt(), torch.zeros(3))
+    with pytest.raises(SecretLeakError, match="encrypt"):
+        x.data = torch.ones(3)
+    x.data.add_(1)
+    assert torch.equal(x.decrypt(), torch.ones(3))
+    w = mpctensor.encrypt(nn.Parameter(torch.ones(3)))
+    w.data.mul_(2)
+    w.data = w.data * 2
+    assert torch.equal(w.detach().decrypt(), torch.full((3,), 4.0)) and w.requires_grad
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_unsupported_operations_name_the_users_op(mode):
+    cases = {
+        "sort": lambda x: x.sort(),
+        "topk": lambda x: torch.topk(x, 2),
+        "round": lambda x: x.round(),
+        "erf": lambda x: torch.erf(x),
+        "gelu": lambda x: F.gelu(x),
+        "fft_fft": lambda x: torch.fft.fft(x),
+        "median": lambda x: x.median(),
+        "floor_divide": lambda x: x // x,
+    }
+    for name, fn in cases.items():
+        with MODES[mode](), pytest.raises(UnsupportedOperationError) as caught:
+            fn(vector())
+        assert f"`{name}`" in str(caught.value) and ":" in str(caught.value)
+
+
+def test_unsupported_dtypes_and_devices():
+    for fn in (
+        lambda: vector().to(torch.complex64),
+        lambda: vector().to("meta"),
+        lambda: vector().to_sparse(),
+    ):
+        with pytest.raises(MPCError):
+            fn()
+
+
+def test_repr_shows_no_value():
+    x = mpctensor.encrypt(torch.tensor([1.2345, 9.8765]).requires_grad_())
+    text = repr(x)
+    for part in (
+        "shape=(2,)",
+        "torch.float32",
+        "16 fractional bits",
+        "alice",
+        "bob",
+        "requires_grad",
+    ):
+        assert part in text
+    assert "MulBackward" in repr(x * 2) and "MulBackward" in str(x * 2)
+    assert "precision" not in repr(mpctensor.encrypt(torch.tensor([1])))
+    assert not any(str(int(s.flatten()[0])) in text for s in x.shares)
+    assert "1.23" not in text and "9.87" not in text
+    assert "Parameter" in repr(mpctensor.encrypt(nn.Linear(2, 2)).weight)
+    repr(mpctensor.encrypt(nn.Linear(2, 2)))
+    loss = F.cross_entropy(mpctensor.encrypt(torch.ones(1, 2)), torch.tensor([0]))
+    with mpctensor.cost() as cost:
+        repr(loss)
+    assert cost.rounds == 0
+
+
+def test_copies():
+    x = vector()
+    twin = copy.deepcopy(x)
+    twin.zero_()
+    assert torch.equal(x.decrypt(), torch.tensor([1.0, 2.0, 0.0]))
+    with pytest.raises(RuntimeError, match="leaf"):
+        copy.deepcopy(x.requires_grad_() * 2)
+
+
+def test_a_forked_or_closed_session_is_an_error_at_once():
+    with mpctensor.init():
+        x = vector()
+    with pytest.raises(SessionError):
+        x.add_(1)
