@@ -1,6 +1,6 @@
-// A pool of threads that watch for a while after a call and then sleep. With OpenMP the caller waits
-// for every thread at the end of a region, begun or not, which costs milliseconds a call as soon as
-// other programs want the same processors.
+// A pool of threads that watch for a while after a call and then sleep. With OpenMP the caller
+// waits for every thread at the end of a region, begun or not, which costs milliseconds a call as
+// soon as other programs want the same processors.
 #include "parallel.h"
 
 #include <pthread.h>
@@ -27,8 +27,8 @@ struct Job {
   }
 };
 
-// Puts each helper on a processor of its own, away from the caller's. A woken thread otherwise tends
-// to queue up behind the thread that woke it, and some machines take long to move it.
+// Puts each helper on a processor of its own, away from the caller's. A woken thread otherwise
+// tends to queue up behind the thread that woke it, and some machines take long to move it.
 void place(const std::vector<std::thread::native_handle_type>& helpers, int caller) {
 #ifdef __linux__
   cpu_set_t allowed;
