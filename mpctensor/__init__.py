@@ -1,10 +1,10 @@
 """Secure multiparty computation for PyTorch: encrypt a model and its data, keep the training loop.
 
-    model = mpctensor.encrypt(Net())
-    x, y = mpctensor.encrypt(x), mpctensor.encrypt(y)
-    loss = F.mse_loss(model(x), y)      # torch.nn, torch.optim and autograd as they are
-    loss.backward()
-    print(loss.decrypt())
+model = mpctensor.encrypt(Net())
+x, y = mpctensor.encrypt(x), mpctensor.encrypt(y)
+loss = F.mse_loss(model(x), y)      # torch.nn, torch.optim and autograd as they are
+loss.backward()
+print(loss.decrypt())
 """
 
 from . import kernels as _kernels  # noqa: F401, I001  (first: it says what is missing, torch or _C)

@@ -29,15 +29,16 @@ def encrypt(
 ) -> Any:
     """Share a tensor, an nn.Module, an optimizer's state, or a nest of them, among the parties.
 
-    obj: a Tensor or Parameter gives a SharedTensor that keeps requires_grad; a Module is converted in
-    place (float parameters and buffers; integer and bool buffers stay public) and returned, like
-    an Optimizer; dicts, lists and tuples give the same nest. What is encrypted already stays.
+    obj: a Tensor or Parameter gives a SharedTensor that keeps requires_grad; a Module is converted
+    in place (float parameters and buffers; integer and bool buffers stay public) and returned,
+    like an Optimizer; dicts, lists and tuples give the same nest. What is encrypted already stays.
     src: the party whose values count; where the value is not known here, pass None as obj, with
     `shape` (and `dtype`, float32 by default). precision: fractional digits in `base` (2: bits, the
     session's 16 by default; 10: decimal digits).
     With 16 bits values must lie below 2**46, products and dot products below 2**30.
     Raises EncodingError (NaN, infinite or too large), SecretLeakError (a tensor with a grad_fn: its
-    gradient would be cut), SessionError (unknown party, bad precision), TypeError (nothing to encrypt).
+    gradient would be cut), SessionError (unknown party, bad precision), TypeError (nothing to
+    encrypt).
     """
     session = current()
     unit = session.unit if precision is None else check_precision(precision, base)
@@ -50,9 +51,10 @@ def encrypt(
     def leaf(value: Tensor) -> Tensor:
         if isinstance(value, SharedTensor):
             return value
-        plain = value if dtype is None else value.to(dtype)
-        return _encrypt_tensor(session, plain, source, unit, fine)
+        return _encrypt_tensor(session, value, dtype or value.dtype, source, unit, fine)
 
+    if obj is None:
+        raise TypeError("cannot encrypt None: pass a tensor, or `shape` for another party's value")
     return _converted(obj, leaf, "encrypt", _keep_public)
 
 
@@ -89,7 +91,7 @@ def _absent(
 
 
 def _encrypt_tensor(
-    session: Session, value: Tensor, source: int, unit: int, fine: bool
+    session: Session, value: Tensor, dtype: torch.dtype, source: int, unit: int, fine: bool
 ) -> SharedTensor:
     """fine: with twice the digits, as optimizers' second moments need them."""
     if value.grad_fn is not None and torch.is_grad_enabled():
@@ -98,14 +100,14 @@ def _encrypt_tensor(
             " or encrypt what it was computed from"
         )
     with torch.inference_mode(False), torch.no_grad():
-        unit = unit if value.is_floating_point() else 1
+        unit = unit if dtype.is_floating_point else 1
         scale = unit**2 if fine else unit
-        raw = _encoded(value, scale)
+        raw = _encoded(value.detach().to(dtype), scale)
         parts = session.input(raw, raw.shape, source)
-        share = Share.make(session, parts, value.dtype, scale, unit)
-        shared = wrap(share, value.requires_grad)
+        share = Share.make(session, parts, dtype, scale, unit)
+        shared = wrap(share, value.requires_grad and value.is_leaf)
     if isinstance(value, nn.Parameter):
-        shared._is_param = True  # type: ignore[attr-defined]
+        shared._is_param = True
     return shared
 
 

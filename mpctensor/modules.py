@@ -1,19 +1,20 @@
 """Converting a module's parameters and buffers in place, so that everybody who holds them sees it.
 
-`torch.utils.swap_tensors` keeps a parameter's identity (optimizers, tied weights), but drops `.grad`
-and hooks, refuses weak references (RNN's flat weights) and tensors that a graph still holds. So:
-everything is checked and computed first, then swapped, then hooks and gradients are put back.
+`torch.utils.swap_tensors` keeps a parameter's identity (optimizers, tied weights), but drops
+`.grad` and hooks, refuses weak references (RNN's flat weights) and tensors that a graph still
+holds. So everything is checked and computed first, then swapped, then hooks and gradients are put
+back.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from .errors import UnsupportedOperationError
 
@@ -43,43 +44,42 @@ def convert_module(
     for owner, name, value in buffers:
         owner._buffers[name] = value
     for rnn in recurrent:
-        rnn._flat_weight_refs = [weakref.ref(w) if w is not None else None for w in rnn._flat_weights]
+        rnn._flat_weight_refs = [
+            weakref.ref(w) if w is not None else None for w in rnn._flat_weights
+        ]
     return module
 
 
 def _check(
-    module: nn.Module, parameters: list[tuple[str, Tensor]], recurrent: list[nn.RNNBase]
+    module: nn.Module, parameters: Sequence[tuple[str, Tensor]], recurrent: list[nn.RNNBase]
 ) -> None:
     flat = {id(w) for rnn in recurrent for w in rnn._flat_weights if w is not None}
     for name, value in [*module.named_parameters(), *module.named_buffers()]:
-        if isinstance(value, UninitializedTensorMixin):
+        if isinstance(value, (UninitializedParameter, UninitializedBuffer)):
             raise UnsupportedOperationError(
-                f"`{name}` is not initialised: run the lazy module once on plain data (a batch of zeros"
-                " of the right shape), then encrypt it"
+                f"`{name}` is not initialised: run the lazy module once on plain data (a batch of"
+                " zeros of the right shape), then encrypt it"
             )
     for name, parameter in parameters:
         if id(parameter) not in flat and weakref.getweakrefs(parameter):
             raise UnsupportedOperationError(
-                f"`{name}` has weak references, which cannot follow it: remove them and encrypt again"
+                f"`{name}` has weak references, which cannot follow it: remove them and encrypt"
+                " again"
             )
         _check_free(name, parameter)
 
 
-def _check_free(name: str, parameter: Tensor) -> None:
+def _check_free(name: str, parameter: Any) -> None:
     """Nothing but Python may hold the tensor: a saved graph would mix plain and secret."""
-    allowed = 2 if _has_accumulator(parameter) else 1
-    if parameter._use_count() > allowed:  # type: ignore[attr-defined]
+    allowed = 2 if parameter.requires_grad else 1  # the node that accumulates its gradient
+    if parameter._use_count() > allowed:
         raise UnsupportedOperationError(
             f"a graph of earlier computations still holds `{name}`: delete its outputs and losses"
             " (`del loss, output`), or detach() them, and encrypt again"
         )
 
 
-def _has_accumulator(parameter: Tensor) -> bool:
-    return parameter.requires_grad
-
-
-def _swaps(parameters: list[Tensor], leaf: Leaf) -> Iterator[Swap]:
+def _swaps(parameters: Sequence[Tensor], leaf: Leaf) -> Iterator[Swap]:
     """(parameter, its new self): with the gradient converted, ready to be swapped."""
     for parameter in parameters:
         value = leaf(parameter)
@@ -94,20 +94,20 @@ def _swaps(parameters: list[Tensor], leaf: Leaf) -> Iterator[Swap]:
         yield parameter, fresh
 
 
-def _swap(parameter: Tensor, fresh: Tensor) -> None:
+def _swap(parameter: Any, fresh: Any) -> None:
     hooks = parameter._backward_hooks
     later = getattr(parameter, "_post_accumulate_grad_hooks", None)
     gradient = fresh.grad
     fresh.grad = parameter.grad = None
     parameter._backward_hooks = None
     if later is not None:
-        parameter._post_accumulate_grad_hooks = None  # type: ignore[attr-defined]
+        parameter._post_accumulate_grad_hooks = None
     torch.utils.swap_tensors(parameter, fresh)
     parameter.grad = gradient
     if hooks:
         parameter._backward_hooks = hooks
     if later:
-        parameter._post_accumulate_grad_hooks = later  # type: ignore[attr-defined]
+        parameter._post_accumulate_grad_hooks = later
 
 
 def _new_buffers(

@@ -61,9 +61,10 @@ class SharedTensor(torch.Tensor):
     def _share(self) -> Share:
         """The share behind the wrapper; computed now where it was deferred."""
         held = self._held
-        if type(held) is not Share:
-            held = self._held = held.settle()
-        return held  # type: ignore[return-value]
+        if type(held) is Share:
+            return held
+        share = self._held = held.settle()  # type: ignore[union-attr]
+        return share
 
     @_share.setter
     def _share(self, share: Share) -> None:
@@ -87,12 +88,14 @@ class SharedTensor(torch.Tensor):
         with share.session.meter.operation("decrypt"):
             return reveal_value(share, receivers)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         held = self._held
         describe = getattr(held.session, "describe", None)
         if describe is not None:
             return str(describe(self))
-        kind = "Parameter of SharedTensor" if isinstance(self, torch.nn.Parameter) else "SharedTensor"
+        kind = (
+            "Parameter of SharedTensor" if isinstance(self, torch.nn.Parameter) else "SharedTensor"
+        )
         with DisableTorchFunctionSubclass():
             facts = [f"shape={tuple(self.shape)}", f"dtype={self.dtype}"]
             if held.dtype.is_floating_point:
@@ -108,12 +111,12 @@ class SharedTensor(torch.Tensor):
         """Another tensor on the same shares, as copy.copy of a torch.Tensor."""
         copy = SharedTensor(self._share, self.requires_grad)
         if isinstance(self, torch.nn.Parameter):
-            copy._is_param = True  # type: ignore[attr-defined]
+            copy._is_param = True
         return copy
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SharedTensor:
         if id(self) in memo:
-            return memo[id(self)]  # type: ignore[no-any-return]
+            return memo[id(self)]
         with DisableTorchFunctionSubclass():
             if not self.is_leaf:
                 raise RuntimeError(
@@ -121,7 +124,7 @@ class SharedTensor(torch.Tensor):
                 )
             copy = SharedTensor(self._share.clone(), self.requires_grad)
             if isinstance(self, torch.nn.Parameter):
-                copy._is_param = True  # type: ignore[attr-defined]
+                copy._is_param = True
             memo[id(self)] = copy
             if self.grad is not None:
                 copy.grad = self.grad.__deepcopy__(memo)
@@ -144,6 +147,9 @@ class SharedTensor(torch.Tensor):
         kwargs = kwargs or {}
         handler = FRONT.get(func, func)
         name = getattr(func, "__name__", "")
+        if handler is not func and torch.is_inference_mode_enabled():
+            with torch.inference_mode(False), torch.no_grad():
+                return cls.__torch_function__(func, types, args, kwargs)
         with DisableTorchFunctionSubclass():
             if name in _TRANSPARENT:
                 return handler(*args, **kwargs)
@@ -154,7 +160,7 @@ class SharedTensor(torch.Tensor):
                 return handler(*args, **kwargs)
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls,
         func: Any,
         types: Iterable[type],
@@ -284,7 +290,9 @@ def _resolved(func: Any) -> tuple[Callable[..., Any] | None, Callable[..., Any] 
             return ATEN[twin], None
         if in_place and twin in ATEN:
             compute = ATEN[twin]
-            return (lambda target, *args, **kwargs: write(target, compute(target, *args, **kwargs))), None
+            return (
+                lambda target, *args, **kwargs: write(target, compute(target, *args, **kwargs))
+            ), None
         return None, _through_twin(func, twin)
     return None, rewritten(func)
 
@@ -302,7 +310,9 @@ def _through_twin(func: Any, twin: Any) -> Callable[..., Any]:
         results = twin(*args, **kwargs)
         for target, value in zip(targets, results if len(places) > 1 else [results], strict=True):
             if target.shape != value.shape and not in_place:
-                raise RuntimeError(f"`out` has shape {tuple(target.shape)}, not {tuple(value.shape)}")
+                raise RuntimeError(
+                    f"`out` has shape {tuple(target.shape)}, not {tuple(value.shape)}"
+                )
             target.copy_(value)
         return targets[0] if len(targets) == 1 else tuple(targets)
 
@@ -323,7 +333,8 @@ def _bare(value: Any, lazy: bool, found: list[Any]) -> Any:
 def _named(error: NotImplementedError, name: str) -> UnsupportedOperationError:
     """What a handler does not implement, with the user's operation."""
     sentence = str(error)
-    return UnsupportedOperationError(sentence if "`" in sentence else f"`{name}`: {sentence}")
+    named = sentence.startswith("`")
+    return UnsupportedOperationError(sentence if named else f"`{name}`: {sentence}")
 
 
 def spoken(session: Any, sentence: str) -> str:
@@ -384,11 +395,18 @@ _INSTEAD = {
     "multinomial": "decrypt() the probabilities if they may be known",
     "embedding": "multiply a one-hot encoding with the table",
     "bernoulli": "draw with a public probability",
+    "round": "use floor(x + 0.5)",
+    "gelu": 'use approximate="tanh"',
+    "_fused_sgd_": "leave fused=True out",
+    "_fused_adam_": "leave fused=True out",
+    "_fused_adamw_": "leave fused=True out",
 }
 
 
 def _unsupported(name: str, func: Any) -> str:
     inner = str(func)
     through = "" if f".{name}." in inner else f" (through `{inner}`)"
-    instead = _INSTEAD.get(name, "write it with supported operations (docs/protocols.md), or decrypt() first")
+    instead = _INSTEAD.get(
+        name, "write it with supported operations (docs/protocols.md), or decrypt() first"
+    )
     return f"`{name}`{through} has no meaning on secret shares yet: {instead}"

@@ -65,25 +65,37 @@ def check(
 ) -> None:
     """fn on encrypted inputs equals fn on plain ones: under grad, no_grad and inference_mode.
 
-    secret: positions of the inputs that are encrypted (default: every tensor). ulps: allowed error of
-    the result. grad_ulps: of the gradients (default: twice that).
+    secret: positions of the inputs that are encrypted (default: every tensor). ulps: allowed error
+    of the result. grad_ulps: of the gradients (default: twice that).
     """
-    positions = [i for i, v in enumerate(inputs) if isinstance(v, Tensor)] if secret is None else secret
+    positions = (
+        [i for i, v in enumerate(inputs) if isinstance(v, Tensor)] if secret is None else secret
+    )
     expected = fn(*[_fresh(v) for v in inputs])
     for mode in (torch.no_grad, torch.inference_mode):
         hidden = [mpctensor.encrypt(v) if i in positions else v for i, v in enumerate(inputs)]
         with mode():
             assert_close(plain_of(fn(*hidden)), expected, ulps)
     plain = [_leaf(v) if i in positions and gradients else v for i, v in enumerate(inputs)]
-    hidden = [mpctensor.encrypt(_leaf(v, gradients)) if i in positions else v for i, v in enumerate(inputs)]
+    hidden = [
+        mpctensor.encrypt(_leaf(v, gradients)) if i in positions else v
+        for i, v in enumerate(inputs)
+    ]
     out, shadow = fn(*plain), fn(*hidden)
     assert_close(plain_of(shadow), _detached(out), ulps)
     if gradients:
-        _check_gradients(out, shadow, plain, hidden, positions, 2 * ulps if grad_ulps is None else grad_ulps)
+        _check_gradients(
+            out, shadow, plain, hidden, positions, 2 * ulps if grad_ulps is None else grad_ulps
+        )
 
 
 def _check_gradients(
-    out: Any, shadow: Any, plain: list[Any], hidden: list[Any], positions: Sequence[int], ulps: float
+    out: Any,
+    shadow: Any,
+    plain: list[Any],
+    hidden: list[Any],
+    positions: Sequence[int],
+    ulps: float,
 ) -> None:
     weights = [_eighths(t.shape, i) for i, t in enumerate(_results(out))]
     if not weights:

@@ -6,7 +6,6 @@ from collections import OrderedDict, namedtuple
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.plaintext import ULP, assert_close, on_grid
 from torch import nn
 
 import mpctensor
@@ -17,6 +16,7 @@ from mpctensor import (
     SharedTensor,
     UnsupportedOperationError,
 )
+from tests.plaintext import ULP, assert_close, on_grid
 
 X = on_grid(3, 4)
 
@@ -146,7 +146,9 @@ def test_module_in_place():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     assert mpctensor.encrypt(model) is model
     assert all(before[name] is parameter for name, parameter in model.named_parameters())
-    assert all(isinstance(p, SharedTensor) and isinstance(p, nn.Parameter) for p in model.parameters())
+    assert all(
+        isinstance(p, SharedTensor) and isinstance(p, nn.Parameter) for p in model.parameters()
+    )
     assert model.out.weight is model.embed.weight
     assert optimizer.param_groups[0]["params"][0] is model.embed.weight
     assert isinstance(model.gain, SharedTensor)
@@ -273,7 +275,9 @@ def test_optimizer_state():
     model(mpctensor.encrypt(X)).sum().backward()
     assert mpctensor.encrypt(optimizer) is optimizer
     state = optimizer.state[model.weight]
-    assert isinstance(state["exp_avg"], SharedTensor) and not isinstance(state["step"], SharedTensor)
+    assert isinstance(state["exp_avg"], SharedTensor) and not isinstance(
+        state["step"], SharedTensor
+    )
     other.zero_grad()
     shadow(X).sum().backward()
     optimizer.step()

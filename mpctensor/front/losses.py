@@ -24,6 +24,42 @@ from ..share import Share
 from ..tensor import SharedTensor, wrap
 
 
+class _Logits:
+    """Predictions and targets of a cross entropy; softmax and losses are worked out when needed."""
+
+    def __init__(self, x: Share, goal: Share) -> None:
+        self.x, self.goal = x, goal
+        self._probabilities: Share | None = None
+        self._unchanged = x.facts.derived.setdefault(UNCHANGED, object())
+
+    def probabilities(self) -> Share:
+        if self._probabilities is None:
+            self._check()
+            self._probabilities = mpc.softmax(self.x, 1)
+        return self._probabilities
+
+    def losses(self) -> Share:
+        """-sum(target log_softmax) per sample; with the softmax that a backward pass will need."""
+        self._check()
+        if self._probabilities is None and self.needs_gradient:
+            self._probabilities, logarithms = mpc.softmax_and_log(self.x, 1)
+        else:
+            logarithms = mpc.log_softmax(self.x, 1)
+        return mpc.neg(mpc.total(mpc.mul(logarithms, self.goal), [1]))
+
+    needs_gradient = False
+
+    def _check(self) -> None:
+        if self.x.facts.derived.get(UNCHANGED) is not self._unchanged:
+            raise RuntimeError(
+                "the predictions of a cross entropy were changed in place before its value or"
+                " gradient was asked for; clone() them first"
+            )
+
+
+UNCHANGED = "unchanged"  # kept with a value until it is written to
+
+
 class _CrossEntropy(torch.autograd.Function):
     """Sum over the classes (dim 1) of -target log_softmax(x), per sample.
 
@@ -34,14 +70,13 @@ class _CrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, x: Any, target: Any) -> Tensor:
         share = x._share
         goal = target._share if isinstance(target, SharedTensor) else factor(share, target)
-        with share.session.meter.operation("cross_entropy"):
-            probabilities = mpc.softmax(share, 1)
-        ctx.held = probabilities, goal
+        ctx.logits = logits = _Logits(share, goal)
+        logits.needs_gradient = ctx.needs_input_grad[0]
         size = (share.shape[0], *share.shape[2:])
 
         def compute() -> Share:
-            with share.session.meter.operation("cross_entropy value"):
-                return retag(_losses(share, goal), x.dtype)
+            with share.session.meter.operation("cross_entropy"):
+                return retag(logits.losses(), x.dtype)
 
         return wrap(Deferred(share.session, size, x.dtype, share.unit, compute))
 
@@ -49,9 +84,9 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         """g (softmax * sum(target) - target)."""
         gradient = gradients[0]._share.map(lambda part: part.unsqueeze(1))
-        probabilities, goal = ctx.held
+        goal = ctx.logits.goal
         with gradient.session.meter.operation("cross_entropy_backward"):
-            mass = _mass(goal)
+            probabilities, mass = ctx.logits.probabilities(), _mass(goal)
             pulled = probabilities if mass is None else mpc.mul(probabilities, mass)
             out = mpc.mul(mpc.sub(pulled, goal), gradient)
         return wrap(retag(out, gradients[0].dtype)), None
@@ -62,10 +97,6 @@ def _mass(goal: Share) -> Share | None:
     total = mpc.total(goal, [1], True)
     known = total.public
     return None if known is not None and bool((known == total.scale).all()) else total
-
-
-def _losses(x: Share, goal: Share) -> Share:
-    return mpc.neg(mpc.total(mpc.mul(mpc.log_softmax(x, 1), goal), [1]))
 
 
 @front(F.cross_entropy)
@@ -90,14 +121,19 @@ def cross_entropy(
             "`cross_entropy` of plain predictions with a secret target: encrypt the predictions too"
         )
     if isinstance(weight, SharedTensor):
-        raise UnsupportedOperationError("`cross_entropy` with secret class weights: pass public ones")
-    x, goal = input, target
+        raise UnsupportedOperationError(
+            "`cross_entropy` with secret class weights: pass public ones"
+        )
+    x: Any = input
+    goal: Any = target
     if input.dim() == 1:
         x = input.unsqueeze(0)
         goal = target.unsqueeze(0)
     if target.is_floating_point():
         return _with_probabilities(x, goal, weight, reduction, label_smoothing, input.dim() == 1)
-    return _with_indices(x, goal, weight, ignore_index, reduction, label_smoothing, input.dim() == 1)
+    return _with_indices(
+        x, goal, weight, ignore_index, reduction, label_smoothing, input.dim() == 1
+    )
 
 
 def _with_probabilities(
@@ -112,7 +148,9 @@ def _with_probabilities(
         target = target * (1 - smoothing) + smoothing / x.shape[1]
     if weight is not None:
         target = target * _per_class(weight, x)
-    return _reduced(_CrossEntropy.apply(x, target), reduction, Fraction(x.numel(), x.shape[1]), single)
+    return _reduced(
+        _CrossEntropy.apply(x, target), reduction, Fraction(x.numel(), x.shape[1]), single
+    )
 
 
 def _with_indices(
@@ -122,7 +160,8 @@ def _with_indices(
         _refuse_secret_index()
     if tuple(target.shape) != (x.shape[0], *x.shape[2:]):
         raise ValueError(
-            f"Expected input batch_size ({x.shape[0]}) to match target batch_size ({target.shape[0]})."
+            f"Expected input batch_size ({x.shape[0]}) to match target batch_size"
+            f" ({target.shape[0]})."
         )
     weights = picking(x._share, target, weight, ignore)
     total = exact(float(weights.sum()))
@@ -170,5 +209,3 @@ def _reduced(losses: Any, reduction: str, count: Fraction, single: bool) -> Any:
     if reduction not in ("mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
     return _Reduce.apply(losses, count if reduction == "mean" else Fraction(1))
-
-

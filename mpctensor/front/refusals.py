@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import SecretLeakError
 from ..ops.registry import FRONT, front
-from ..tensor import SharedTensor, become, spoken
+from ..tensor import SharedTensor, become
 
 _VALUE = "call decrypt() to learn the value, if it may be known"
 _BRANCH = (

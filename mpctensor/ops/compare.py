@@ -21,9 +21,10 @@ prims = torch.ops.prims
 
 
 def remember(x: Share, name: str, bit: Share) -> None:
-    """Keep a bit with x's storage; bit: contiguous, of x's shape. Only whole contiguous values."""
+    """Keep a bit (of x's shape) with x's storage, laid out alike; whole contiguous values only."""
     if x.whole and x.here.is_contiguous():
-        x.facts.derived[name] = bit
+        alike = bit.whole and bit.here.is_contiguous()
+        x.facts.derived[name] = bit if alike else bit.clone()
 
 
 def remembered(x: Share, name: str) -> Share | None:
@@ -68,7 +69,9 @@ def _comparison(
     number = None if isinstance(y, Share) else scalar(y)
     if number is None:
         return verb(_difference(x, y))
-    return _kept_with(x, relation, number, lambda v: verb(v if number == 0 else _difference(v, number)))
+    return _kept_with(
+        x, relation, number, lambda v: verb(v if number == 0 else _difference(v, number))
+    )
 
 
 def _kept_with(x: Share, relation: str, number: Any, compute: Callable[[Share], Share]) -> Share:
@@ -116,7 +119,10 @@ def ne(x: Any, y: Any) -> Share:
 
 def _bits(x: Any, y: Any) -> tuple[Share, Share]:
     like = shares_of(x, y)[0]
-    x, y = (v if isinstance(v, Share) else mpc.constant(like.session, torch.as_tensor(v)) for v in (x, y))
+    x, y = (
+        v if isinstance(v, Share) else mpc.constant(like.session, torch.as_tensor(v))
+        for v in (x, y)
+    )
     return converted(x, torch.bool), converted(y, torch.bool)
 
 
@@ -152,19 +158,25 @@ def bitwise_not(x: Share) -> Share:
     return mpc.invert(x)
 
 
-@implements(aten.bitwise_and.Tensor, aten.bitwise_and.Scalar, aten.__and__.Tensor, prims.bitwise_and.default)
+@implements(
+    aten.bitwise_and.Tensor, aten.bitwise_and.Scalar, aten.__and__.Tensor, prims.bitwise_and.default
+)
 def bitwise_and(x: Any, y: Any) -> Share:
     _bools_only("&", x, y)
     return mpc.both(*_bits(x, y))
 
 
-@implements(aten.bitwise_or.Tensor, aten.bitwise_or.Scalar, aten.__or__.Tensor, prims.bitwise_or.default)
+@implements(
+    aten.bitwise_or.Tensor, aten.bitwise_or.Scalar, aten.__or__.Tensor, prims.bitwise_or.default
+)
 def bitwise_or(x: Any, y: Any) -> Share:
     _bools_only("|", x, y)
     return mpc.either(*_bits(x, y))
 
 
-@implements(aten.bitwise_xor.Tensor, aten.bitwise_xor.Scalar, aten.__xor__.Tensor, prims.bitwise_xor.default)
+@implements(
+    aten.bitwise_xor.Tensor, aten.bitwise_xor.Scalar, aten.__xor__.Tensor, prims.bitwise_xor.default
+)
 def bitwise_xor(x: Any, y: Any) -> Share:
     _bools_only("^", x, y)
     return mpc.differ(*_bits(x, y))

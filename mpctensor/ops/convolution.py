@@ -53,7 +53,9 @@ def convolution(
         return _add_bias(factor(like, plain), bias)
     operands = factor(like, x), factor(like, weight)
     if transposed:
-        size = _transposed_size(x, weight, stride, padding, dilation, _spread(output_padding, n), groups)
+        size = _transposed_size(
+            x, weight, stride, padding, dilation, _spread(output_padding, n), groups
+        )
         out = mpc.conv_input(*operands, size, stride, padding, dilation, groups)
     else:
         out = mpc.conv(*operands, stride, padding, dilation, groups)
@@ -98,19 +100,21 @@ def convolution_backward(
     like = shares_of(gradient, x, weight)[0]
     gradient, x, weight = (factor(like, value) for value in (gradient, x, weight))
     n = len(x.shape) - 2
-    options = (*(_spread(v, n) for v in (stride, padding, dilation)), groups)
+    stride, padding, dilation = (_spread(v, n) for v in (stride, padding, dilation))
     kernel = tuple(weight.shape[2:])
     to_x = to_weight = to_bias = None
     if transposed:
         if wanted[0]:
-            to_x = mpc.conv(gradient, weight, *options)
+            to_x = mpc.conv(gradient, weight, stride, padding, dilation, groups)
         if wanted[1]:
-            to_weight = mpc.conv_weight(gradient, x, kernel, *options)
+            to_weight = mpc.conv_weight(gradient, x, kernel, stride, padding, dilation, groups)
     else:
         if wanted[0]:
-            to_x = mpc.conv_input(gradient, weight, tuple(x.shape), *options)
+            to_x = mpc.conv_input(
+                gradient, weight, tuple(x.shape), stride, padding, dilation, groups
+            )
         if wanted[1]:
-            to_weight = mpc.conv_weight(x, gradient, kernel, *options)
+            to_weight = mpc.conv_weight(x, gradient, kernel, stride, padding, dilation, groups)
     if wanted[2]:
         to_bias = mpc.total(gradient, [0, *range(2, n + 2)])
     return to_x, to_weight, to_bias

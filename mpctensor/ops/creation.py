@@ -1,4 +1,4 @@
-"""New tensors beside a secret: zeros, ones, fills and copies; all of them are public or the value itself.
+"""New tensors beside a secret: zeros, ones, fills, random numbers (all public), and copies.
 
 Public values let later products stay local: the ones that start a backward pass, a dropout mask.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from .. import protocols as mpc
 from ..errors import SecretLeakError, UnsupportedOperationError
@@ -67,7 +66,9 @@ def clone(x: Share, memory_format: torch.memory_format | None = None) -> Share:
 def _check_options(options: dict[str, Any]) -> None:
     device, layout = options.get("device"), options.get("layout")
     if device is not None and torch.device(device).type != "cpu":
-        raise UnsupportedOperationError(f"shares live on the CPU; `device={device}` is not available")
+        raise UnsupportedOperationError(
+            f"shares live on the CPU; `device={device}` is not available"
+        )
     if layout not in (None, torch.strided):
         raise UnsupportedOperationError(f"shares are dense; `layout={layout}` is not available")
 
@@ -81,7 +82,20 @@ def _filled_like(x: Share, number: float, options: dict[str, Any]) -> Share:
     return made.map(lambda part: part.as_strided(part.shape, stride))
 
 
-SHAPE_ONLY.update((aten.zeros_like.default, aten.empty_like.default, aten.ones_like.default, aten.full_like.default, aten.detach.default, aten.alias.default, aten.new_zeros.default, aten.new_ones.default, aten.new_full.default, aten.new_empty.default))
+SHAPE_ONLY.update(
+    (
+        aten.zeros_like.default,
+        aten.empty_like.default,
+        aten.ones_like.default,
+        aten.full_like.default,
+        aten.detach.default,
+        aten.alias.default,
+        aten.new_zeros.default,
+        aten.new_ones.default,
+        aten.new_full.default,
+        aten.new_empty.default,
+    )
+)
 
 
 @implements(aten.zeros_like.default, aten.empty_like.default)
@@ -193,5 +207,3 @@ def bernoulli_(target: Share, p: float = 0.5, *, generator: Any = None) -> Share
 def mask_like(x: Share, keep: float) -> Share:
     """A public dropout mask of x's shape: 1 with probability `keep`, else 0."""
     return random_like(x, lambda t, g: t.bernoulli_(keep, generator=g))
-
-

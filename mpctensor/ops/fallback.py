@@ -76,12 +76,12 @@ def rewritten(func: OpOverload) -> Rewritten | None:
     if func in decomposition_table:
         return decomposition_table[func]
     if func.namespace == "prims":
-        return func.impl_aten  # type: ignore[no-any-return, attr-defined]
+        return func.impl_aten  # type: ignore[attr-defined]
     return None
 
 
 def _foreach(func: OpOverload) -> Rewritten:
-    """One call per tensor of the list; lists of tensors or numbers go along, the rest is repeated."""
+    """One call per tensor of the list; other lists go along, the rest is repeated."""
     name = func._schema.name.removeprefix("aten::_foreach_")
     packet = getattr(aten, {"norm": "linalg_vector_norm", "max": "amax"}.get(name, name))
     in_place = name.endswith("_")

@@ -44,7 +44,7 @@ def _reading(overload: Any) -> Callable[..., Share]:
 
     def handler(x: Any, *args: Any, **kwargs: Any) -> Share:
         _public_index(*args)
-        return x.map(lambda part: overload(part, *args, **kwargs))  # type: ignore[no-any-return]
+        return x.map(lambda part: overload(part, *args, **kwargs))
 
     return handler
 
@@ -72,7 +72,9 @@ def embedding(weight: Share, indices: Any, *options: Any, **named: Any) -> Share
 
 
 @implements(aten.embedding_dense_backward.default)
-def embedding_backward(gradient: Share, indices: Tensor, count: int, padding: int, scale: bool) -> Share:
+def embedding_backward(
+    gradient: Share, indices: Tensor, count: int, padding: int, scale: bool
+) -> Share:
     _public_index(indices)
     flat = indices.reshape(-1)
     keep = (flat != padding).to(torch.int64)
@@ -100,7 +102,9 @@ def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = Fa
 @implements(aten.put.default)
 def put(x: Any, index: Any, source: Any, accumulate: bool = False) -> Share:
     _public_index(index)
-    return together(lambda parts: aten.put.default(parts[0], index, parts[1], accumulate), x, source)
+    return together(
+        lambda parts: aten.put.default(parts[0], index, parts[1], accumulate), x, source
+    )
 
 
 def _writing(overload: Any) -> Callable[..., Share]:

@@ -136,9 +136,9 @@ def _of_gradient(overload: Any) -> Callable[..., Share]:
         size, n = tuple(x.shape), sample.numel()
         source = ATEN_OF_PAD[overload](torch.arange(n).view(size), *args).reshape(-1)
         return gradient.map(
-            lambda part: torch.zeros(n, dtype=torch.int64)
-            .index_add_(0, source, part.reshape(-1))
-            .view(size)
+            lambda part: (
+                torch.zeros(n, dtype=torch.int64).index_add_(0, source, part.reshape(-1)).view(size)
+            )
         )
 
     return handler
@@ -210,7 +210,9 @@ def meshgrid(tensors: list[Share], *, indexing: str = "ij") -> list[Share]:
     return [t.map(lambda part: part.reshape(-1)[i]) for t, i in zip(tensors, shapes, strict=True)]
 
 
-@implements(aten._conj.default, aten.conj.default, aten.resolve_conj.default, aten.contiguous.default)
+@implements(
+    aten._conj.default, aten.conj.default, aten.resolve_conj.default, aten.contiguous.default
+)
 def itself_contiguous(x: Share, **options: Any) -> Share:
     memory_format = options.get("memory_format") or torch.contiguous_format
     return x.map(lambda part: part.contiguous(memory_format=memory_format))

@@ -18,7 +18,9 @@ aten = torch.ops.aten
 def _operands(x: Any, y: Any) -> tuple[Share, Share]:
     like = shares_of(x, y)[0]
     if x.dtype != y.dtype:
-        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {x.dtype} != {y.dtype}")
+        raise RuntimeError(
+            f"expected m1 and m2 to have the same dtype, but got: {x.dtype} != {y.dtype}"
+        )
     return factor(like, x), factor(like, y)
 
 
@@ -56,7 +58,7 @@ def _plus(bias: Any, out: Share, beta: float, alpha: float) -> Share:
 def _or_public(fn: Any, x: Any, y: Any, like: Any) -> Share:
     """The product of two operands, of which both may be plain beside a secret bias."""
     if isinstance(x, Share) or isinstance(y, Share):
-        return fn(x, y)  # type: ignore[no-any-return]
+        return fn(x, y)
     plain = torch.matmul(x, y)
     return retag(factor(like, plain), plain.dtype)
 
@@ -117,7 +119,9 @@ def mv(x: Any, y: Any) -> Share:
 @implements(aten.dot.default, aten.vdot.default)
 def dot(x: Any, y: Any) -> Share:
     if len(x.shape) != 1 or len(y.shape) != 1:
-        raise RuntimeError(f"1D tensors expected, but got {len(x.shape)}D and {len(y.shape)}D tensors")
+        raise RuntimeError(
+            f"1D tensors expected, but got {len(x.shape)}D and {len(y.shape)}D tensors"
+        )
     return mm(_row(x), _column(y)).map(lambda part: part.reshape(()))
 
 

@@ -38,7 +38,7 @@ def spread(gradient: Any, values: Share, reduction: int) -> Share:
     gradient = factor(values, gradient)
     if reduction == MEAN:
         return scaled(gradient, Fraction(1, max(values.here.numel(), 1)))
-    return gradient  # type: ignore[no-any-return]
+    return gradient
 
 
 @implements(aten.mse_loss.default)
@@ -172,7 +172,7 @@ def bce_with_logits(
         raise NotImplementedError("pos_weight")
     like = shares_of(x, target)[0]
     x = term(like, x)
-    above, bit = mpc.relu(x, fuse=False)
+    above, _ = mpc.relu(x, fuse=False)
     size = mpc.sub(mpc.scaled(above, 2), x)
     small = mpc.exp(mpc.neg(size))
     tail = mpc.log(mpc.add(filled(x, (), 1, x.dtype), small))
@@ -180,5 +180,3 @@ def bce_with_logits(
     if weight is not None:
         losses = product(losses, factor(losses, weight))
     return reduced(losses, reduction)
-
-

@@ -119,9 +119,8 @@ def native_batch_norm_backward(
         centred = mpc.sub(term(like, x), term(like, _column(running_mean, n)))
         normal = mul(centred, _column(inverse, n))
     else:
-        normal = inverse.facts.derived.get(NORMALISED)
-        if normal is None:
-            normal = mpc.mul(mpc.sub(x, _column(mean, n)), _column(inverse, n))
+        kept = inverse.facts.derived.get(NORMALISED)
+        normal = kept or mpc.mul(mpc.sub(x, _column(mean, n)), _column(inverse, n))
     to_bias = mpc.total(gradient, dims, True)
     to_weight = mpc.total(mpc.mul(gradient, normal), dims, True)
     to_x = gradient
@@ -177,9 +176,8 @@ def native_layer_norm_backward(
     n = len(x.shape)
     inner = list(range(n - len(size), n))
     outer = list(range(n - len(size)))
-    normal = inverse.facts.derived.get(NORMALISED)
-    if normal is None:
-        normal = mpc.mul(mpc.sub(x, mean), inverse)
+    kept = inverse.facts.derived.get(NORMALISED)
+    normal = kept or mpc.mul(mpc.sub(x, mean), inverse)
     to_x = to_weight = to_bias = None
     if wanted[0]:
         g = gradient if weight is None else mpc.mul(gradient, factor(like, weight))

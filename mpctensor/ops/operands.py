@@ -152,8 +152,8 @@ def public(like: Share, value: Tensor | float, *, saturate: bool = False) -> Sha
 def term(like: Share, value: Any, *, saturate: bool = True) -> Share:
     """A public operand that is about to be added to `like` or compared with it.
 
-    It is encoded at the scale of `like`, or at the working scale where that is finer. Infinities and
-    huge fill values saturate.
+    It is encoded at the scale of `like`, or at the working scale where that is finer. Infinities
+    and huge fill values saturate.
     """
     if isinstance(value, Share):
         return value
@@ -169,7 +169,7 @@ def term(like: Share, value: Any, *, saturate: bool = True) -> Share:
 
 
 def _saturated(value: Tensor, scale: int) -> Tensor:
-    """Infinities and masks like finfo.min come to rest at the largest number that a sum can take."""
+    """Infinities and fills like finfo.min rest at the largest number that a sum can take."""
     huge = value.abs() >= INFINITE
     return torch.where(huge, value.sign() * (2.0**60 / scale), value) if bool(huge.any()) else value
 

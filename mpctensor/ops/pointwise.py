@@ -1,7 +1,8 @@
 """Arithmetic element by element: + - * / ** and what optimizers make of them.
 
-Numbers stay exact for as long as the ring has room (x / 3 costs no round); plain tensors are encoded
-as finely as a product allows; only products and quotients of two secrets ask for a protocol.
+Numbers stay exact for as long as the ring has room (x / 3 costs no round); plain tensors are
+encoded as finely as a product allows; only products and quotients of two secrets ask for a
+protocol.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def _no_bools(name: str, *operands: Any) -> None:
 def add(x: Any, y: Any, alpha: float = 1) -> Share:
     dtype = result_dtype(x, y)
     number = scalar(y)
-    raised = isinstance(x, Share) and is_nonnegative(x) and number is not None and number * alpha >= 0
+    raised = (
+        isinstance(x, Share) and is_nonnegative(x) and number is not None and number * alpha >= 0
+    )
     x, y = _terms(x, y)
     if dtype is torch.bool:
         return mpc.either(x, y)
@@ -94,7 +97,9 @@ def mul(x: Any, y: Any) -> Share:
 def scaled(x: Share, number: float | Fraction, given: Any = 0) -> Share:
     """x times a public number; bools count as 0 and 1. given: the operand, for its dimensions."""
     if isinstance(number, float) and not isfinite(number):
-        raise EncodingError(f"a secret cannot be multiplied with {number}; bound it with clamp first")
+        raise EncodingError(
+            f"a secret cannot be multiplied with {number}; bound it with clamp first"
+        )
     if isinstance(number, bool):
         number = int(number)
     out = mpc.scaled(x, number)
@@ -190,7 +195,9 @@ def _power_table(x: Share, exponents: Tensor) -> Share:
     x = x.map(lambda part: part.expand(torch.broadcast_shapes(part.shape, exponents.shape)))
     out: Share | None = None
     for number in exponents.unique().tolist():
-        chosen = mpc.mul(power(x, number), mpc.constant(x.session, (exponents == number).to(torch.int64)))
+        chosen = mpc.mul(
+            power(x, number), mpc.constant(x.session, (exponents == number).to(torch.int64))
+        )
         out = chosen if out is None else mpc.add(out, chosen)
     assert out is not None
     return retag(out, result_dtype(x, exponents))

@@ -87,7 +87,7 @@ class Windows:
         for i in reversed(range(self.n)):
             before = self.padding[i]
             pads += [before, self.padded[i] - before - self.size[i - self.n]]
-        return aten.constant_pad_nd.default(part, pads, fill) if any(pads) else part  # type: ignore[no-any-return]
+        return aten.constant_pad_nd.default(part, pads, fill) if any(pads) else part
 
     def view(self, padded: Tensor) -> Tensor:
         """(*lead, *output, K): every window's elements along the last dimension."""
@@ -96,7 +96,9 @@ class Windows:
         moved = tuple(s * step for s, step in zip(strides, self.stride, strict=True))
         inner = tuple(s * d for s, d in zip(strides, self.dilation, strict=True))
         windows = padded.as_strided(
-            (*self.lead, *self.output, *self.kernel), (*lead, *moved, *inner), padded.storage_offset()
+            (*self.lead, *self.output, *self.kernel),
+            (*lead, *moved, *inner),
+            padded.storage_offset(),
         )
         return windows.flatten(-self.n)
 
@@ -239,7 +241,7 @@ def _averaged(sums: Share, windows: Windows, padded: bool, divisor: int | None) 
 
 
 def _over_counts(sums: Share, counts: Tensor) -> Share:
-    """Division by public counts: exact, through their least common multiple, where that is small."""
+    """Division by public counts: exact, by their least common multiple, where that is small."""
     multiple = lcm(*counts.unique().tolist())
     if multiple < 1 << 16:
         share = mpc.constant(sums.session, multiple // counts)
@@ -362,5 +364,3 @@ def adaptive_max_pool(x: Share, output: Sequence[int]) -> tuple[Share, Share]:
 @implements(aten.adaptive_max_pool2d_backward.default, aten.adaptive_max_pool3d_backward.default)
 def adaptive_max_pool_backward(gradient: Share, x: Share, index: Share) -> Share:
     return max_pool_with_indices_backward(gradient, x, index)
-
-

@@ -51,7 +51,9 @@ def sum_all(x: Share, *, dtype: torch.dtype | None = None) -> Share:
 
 
 @implements(aten.sum.dim_IntList)
-def sum_dims(x: Share, dim: Any, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Share:
+def sum_dims(
+    x: Share, dim: Any, keepdim: bool = False, *, dtype: torch.dtype | None = None
+) -> Share:
     return _total(x, dims_of(x, dim), keepdim, dtype)
 
 
@@ -77,7 +79,9 @@ def mean_all(x: Share, *, dtype: torch.dtype | None = None) -> Share:
 
 
 @implements(aten.mean.dim)
-def mean_dims(x: Share, dim: Any, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Share:
+def mean_dims(
+    x: Share, dim: Any, keepdim: bool = False, *, dtype: torch.dtype | None = None
+) -> Share:
     x = _floats_only("mean", x, dtype)
     dims = dims_of(x, dim)
     return mpc.scaled(mpc.total(x, dims, keepdim), Fraction(1, _count(x, dims)))
@@ -150,7 +154,9 @@ def prod_all(x: Share, *, dtype: torch.dtype | None = None) -> Share:
 
 
 @implements(aten.prod.dim_int)
-def prod_dim(x: Share, dim: int, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Share:
+def prod_dim(
+    x: Share, dim: int, keepdim: bool = False, *, dtype: torch.dtype | None = None
+) -> Share:
     x = converted(x, dtype or (x.dtype if x.dtype.is_floating_point else torch.int64))
     if x.here.dim() == 0:
         return x.clone()
@@ -186,7 +192,12 @@ def cumprod(x: Share, dim: int, *, dtype: torch.dtype | None = None) -> Share:
 
 @implements(aten.linalg_vector_norm.default)
 def vector_norm(
-    x: Share, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
+    x: Share,
+    ord: Any = 2,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> Share:
     """(sum |x|^p)^(1/p) for p = 1, 2, infinity."""
     x = converted(x, dtype) if dtype is not None else as_float(x)

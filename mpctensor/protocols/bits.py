@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import kernels
-from ..provider import BitView
+from ..provider import BitView, Request
 from ..share import Part, Share
 from .comparison import Comparison
 from .linear import add, sub
@@ -26,11 +26,13 @@ from .product import expanded, mul
 class MaskedBit:
     """How the storage of a bit's share was made: b = plane xor beta.
 
-    plane: packed public bits of all n elements. beta: flat additive parts of the mask bit.
+    plane: packed public bits of all n elements. beta: flat additive parts of the mask bit. request:
+    the comparison's, and the threshold in it, by which the provider knows beta; nothing else of the
+    comparison is kept, least of all the value compared, with which the bit may be stored.
     """
 
     plane: Tensor
-    comparison: Comparison
+    request: Request
     threshold: int
     beta: tuple[Part, ...]
     n: int
@@ -41,7 +43,7 @@ def bit_of(comparison: Comparison, threshold: int, size: torch.Size) -> Share:
     share = comparison.masked.share
     plane = comparison.planes[threshold]
     beta = share.each(lambda p, _: comparison.value(p, threshold, 0))
-    made = MaskedBit(plane, comparison, threshold, beta, comparison.n)
+    made = MaskedBit(plane, comparison.dealt.request, threshold, beta, comparison.n)
     return _bit_share(share, made, size)
 
 
@@ -60,7 +62,7 @@ def invert(bit: Share) -> Share:
     """not b; local."""
     made = masked_bit(bit)
     if made is not None and bit.whole and bit.here.is_contiguous():
-        flipped = MaskedBit(~made.plane, made.comparison, made.threshold, made.beta, made.n)
+        flipped = MaskedBit(~made.plane, made.request, made.threshold, made.beta, made.n)
         return _bit_share(bit.base(), flipped, bit.shape)
     return _as_bit(_one_minus(bit))
 
@@ -150,7 +152,7 @@ def _bit_times_bit(a: Share, made_a: MaskedBit, b: Share, made_b: MaskedBit) -> 
 
 def _view(bit: Share, made: MaskedBit) -> BitView:
     part = bit.here
-    request, offset = made.comparison.dealt.request, int(part.storage_offset())
+    request, offset = made.request, int(part.storage_offset())
     size, stride = tuple(part.shape), tuple(part.stride())
     return BitView(request, made.threshold, made.n, size, stride, offset)
 

@@ -1,7 +1,7 @@
 """Exact rounding to whole numbers.
 
-A truncation is the floor or one more, at random; comparing what it leaves over corrects it. Costs the
-truncation, one opening and a comparison (three where the scale is no power of two).
+A truncation is the floor or one more, at random; comparing what it leaves over corrects it. Costs
+the truncation, one opening and a comparison (three where the scale is no power of two).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .rectify import negative, nonnegative, positive
 def floor(x: Share) -> Share:
     """The largest integer that is not above x, as an integer share.
 
-    1. q = x truncated, in {floor, floor + 1}; divided by no power of two, in {floor - 1 .. floor + 2}
+    1. q = x truncated: floor or floor + 1; divided by no power of two, floor - 1 .. floor + 2
     2. rest = x - q; q - [rest < 0], and + [rest >= 1] - [rest < -1] in the second case
     """
     if x.scale == 1:

@@ -1,11 +1,14 @@
 """Activations and their gradients."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.plaintext import ULP, check, on_grid
+from torch import nn
 
 import mpctensor
+from tests.plaintext import ULP, assert_close, check, on_grid
 
 X = on_grid(5, 6, low=-8, high=8)
 
@@ -116,3 +119,20 @@ def test_dropout_backward_uses_the_same_mask():
     y = F.dropout(x, 0.5)
     y.sum().backward()
     assert torch.allclose(x.grad.decrypt(), y.detach().decrypt(), atol=2 * ULP)
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_recurrent(kind):
+    plain = kind(3, 4, batch_first=True)
+    hidden = mpctensor.encrypt(copy.deepcopy(plain))
+    check_pair(hidden, plain, on_grid(2, 5, 3))
+
+
+def check_pair(hidden, plain, x):
+    """An encrypted module against its plain twin: results and gradients of the weights."""
+    with torch.inference_mode():
+        assert_close(hidden(mpctensor.encrypt(x))[0].decrypt(), plain(x)[0], 32)
+    hidden(mpctensor.encrypt(x))[0].sum().backward()
+    plain(x)[0].sum().backward()
+    for one, other in zip(hidden.parameters(), plain.parameters(), strict=True):
+        assert_close(one.grad.decrypt(), other.grad, 128)

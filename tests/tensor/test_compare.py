@@ -4,9 +4,9 @@ import operator
 
 import pytest
 import torch
-from tests.plaintext import ULP, check, on_grid
 
 import mpctensor
+from tests.plaintext import ULP, check, on_grid
 
 X = torch.tensor([[-1.5, 0.0, 2.0, ULP], [1.0, -ULP, 0.1, 3.0]])
 Y = torch.tensor([[-1.5, ULP, 2.0, 0.0], [1.0 - ULP, 0.0, 0.1, 4.0]])
@@ -77,7 +77,9 @@ CHOICES = {
     "where_numbers": lambda x, y: torch.where(x > 0, 1.0, -1.0) * y,
     "where_public": lambda x, y: torch.where(torch.tensor([True, False, True, False]), x, y),
     "masked_fill": lambda x, y: x.masked_fill(y > 0, -3.0),
-    "masked_fill_public": lambda x, y: x.masked_fill(torch.tensor([True, False, True, False]), 7) + y,
+    "masked_fill_public": lambda x, y: (
+        x.masked_fill(torch.tensor([True, False, True, False]), 7) + y
+    ),
     "maximum": torch.maximum,
     "minimum": torch.minimum,
     "fmax_by_where": lambda x, y: torch.where(x < y, y * 2, x * 3),
@@ -93,7 +95,14 @@ def test_choices(name):
 
 def test_choice_between_secret_and_plain():
     check(torch.maximum, on_grid(5, seed=1), on_grid(5, seed=2), secret=(0,), ulps=1)
-    check(torch.where, on_grid(5) > 0, on_grid(5, seed=1), on_grid(5, seed=2), secret=(0,), gradients=False)
+    check(
+        torch.where,
+        on_grid(5) > 0,
+        on_grid(5, seed=1),
+        on_grid(5, seed=2),
+        secret=(0,),
+        gradients=False,
+    )
     check(torch.where, on_grid(5) > 0, on_grid(5, seed=1), on_grid(5, seed=2), secret=(1,), ulps=1)
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.plaintext import check, on_grid
 
 import mpctensor
 from mpctensor import SecretLeakError, UnsupportedOperationError
+from tests.plaintext import check, on_grid
 
 X = on_grid(4, 5)
 ROWS = torch.tensor([3, 0, 0])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+
 from tests.plaintext import check, on_grid
 
 X = on_grid(2, 3, 4)
@@ -119,6 +120,10 @@ def test_meshgrid():
 
 
 def test_pads_of_every_rank():
-    for size, pad in (((2, 3, 5), (2, 1)), ((1, 2, 3, 4), (1, 1, 2, 1)), ((1, 1, 3, 3, 3), (1,) * 6)):
+    for size, pad in (
+        ((2, 3, 5), (2, 1)),
+        ((1, 2, 3, 4), (1, 1, 2, 1)),
+        ((1, 1, 3, 3, 3), (1,) * 6),
+    ):
         for mode in ("reflect", "replicate"):
             check(lambda x: F.pad(x, pad, mode=mode), on_grid(*size), ulps=0.5)

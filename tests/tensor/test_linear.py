@@ -5,11 +5,11 @@ import operator
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.plaintext import check, grid, on_grid
 
 import mpctensor
+from tests.plaintext import check, grid, on_grid
 
-K = 5  # inner dimension; the rounding of a product: 1 ulp, of public factors: K values of up to 2 ulp
+K = 5  # inner dimension; a product is off by 1 ulp, by up to 2 K where a factor is public
 SHAPES = {
     "mm": ((3, K), (K, 4)),
     "mv": ((3, K), (K,)),
@@ -29,14 +29,21 @@ SHAPES = {
 @pytest.mark.parametrize("secret", [(0, 1), (0,), (1,)], ids=["both", "left", "right"])
 def test_matmul(name, secret):
     left, right = SHAPES[name]
-    check(operator.matmul, on_grid(*left, seed=1), on_grid(*right, seed=2), secret=secret, ulps=3 * K)
+    check(
+        operator.matmul, on_grid(*left, seed=1), on_grid(*right, seed=2), secret=secret, ulps=3 * K
+    )
 
 
 PRODUCTS = {
     "addmm": (torch.addmm, (4,), (3, K), (K, 4)),
     "addmv": (torch.addmv, (3,), (3, K), (K,)),
     "baddbmm": (torch.baddbmm, (2, 3, 4), (2, 3, K), (2, K, 4)),
-    "addmm_scaled": (lambda b, x, y: torch.addmm(b, x, y, beta=0.5, alpha=2), (3, 4), (3, K), (K, 4)),
+    "addmm_scaled": (
+        lambda b, x, y: torch.addmm(b, x, y, beta=0.5, alpha=2),
+        (3, 4),
+        (3, K),
+        (K, 4),
+    ),
     "addbmm": (torch.addbmm, (3, 4), (2, 3, K), (2, K, 4)),
     "linear": (lambda b, x, w: F.linear(x, w, b), (4,), (3, K), (4, K)),
     "linear_of_batch": (lambda b, x, w: F.linear(x, w, b), (4,), (2, 3, K), (4, K)),
@@ -91,3 +98,15 @@ def test_a_layers_step_opens_each_operand_once():
         out.backward(g)
     assert cost.bytes_sent == 8 * (x.numel() + w.numel() + g.numel())
     assert cost.rounds == 2
+
+
+def test_a_batch_seen_before_is_not_opened_again():
+    data = mpctensor.encrypt(on_grid(8, 6))
+    weight = mpctensor.encrypt(on_grid(6, 3))
+    sent = []
+    for _ in range(2):
+        for start in (0, 4):
+            with mpctensor.cost() as cost:
+                data[start : start + 4] @ weight
+            sent.append(cost.bytes_sent)
+    assert sent == [8 * (24 + 18), 8 * 24, 0, 0]

@@ -3,10 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.plaintext import check, on_grid
 
 import mpctensor
 from mpctensor import MPCError
+from tests.plaintext import check, on_grid
 
 X = on_grid(6, 4, seed=1)
 Y = on_grid(6, 4, seed=2)
@@ -28,7 +28,9 @@ REGRESSION = {
 def test_regression(name, reduction):
     fn = REGRESSION[name]
     for secret in ((0, 1), (0,)):
-        check(lambda x, y: fn(x, y, reduction=reduction), X, Y, secret=secret, ulps=12, grad_ulps=24)
+        check(
+            lambda x, y: fn(x, y, reduction=reduction), X, Y, secret=secret, ulps=12, grad_ulps=24
+        )
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -54,7 +56,13 @@ def test_cross_entropy_with_probabilities(reduction, secret):
         grad_ulps=96,
     )
     soft = torch.softmax(Y, 1)
-    check(lambda x, t: F.cross_entropy(x, t.detach(), reduction=reduction), X, soft, ulps=48, grad_ulps=96)
+    check(
+        lambda x, t: F.cross_entropy(x, t.detach(), reduction=reduction),
+        X,
+        soft,
+        ulps=48,
+        grad_ulps=96,
+    )
 
 
 CROSS = {
@@ -66,7 +74,9 @@ CROSS = {
     "nll": lambda x: F.nll_loss(F.log_softmax(x, 1), LABELS),
     "nll_sum": lambda x: F.nll_loss(F.log_softmax(x, 1), LABELS, reduction="sum"),
     "nll_none": lambda x: F.nll_loss(F.log_softmax(x, 1), LABELS, reduction="none"),
-    "nll_weighted": lambda x: F.nll_loss(F.log_softmax(x, 1), LABELS, torch.tensor([1.0, 0.5, 2.0, 0.25])),
+    "nll_weighted": lambda x: F.nll_loss(
+        F.log_softmax(x, 1), LABELS, torch.tensor([1.0, 0.5, 2.0, 0.25])
+    ),
     "nll_images": lambda x: F.nll_loss(F.log_softmax(x.view(2, 4, 3), 1), LABELS.view(2, 3)),
     "by_hand": lambda x: -(F.log_softmax(x, 1) * ONE_HOT).sum(1).mean(),
     "bce_logits": lambda x: F.binary_cross_entropy_with_logits(x, ONE_HOT),
@@ -83,22 +93,44 @@ def test_cross_entropy_forms(name):
 
 def test_bce_with_logits_and_secret_target():
     check(
-        lambda x, t: F.binary_cross_entropy_with_logits(x, t.detach()), X, ONE_HOT, ulps=64, grad_ulps=128
+        lambda x, t: F.binary_cross_entropy_with_logits(x, t.detach()),
+        X,
+        ONE_HOT,
+        ulps=64,
+        grad_ulps=128,
     )
 
 
 def test_loss_value_is_worked_out_on_demand():
     x = mpctensor.encrypt(X.clone().requires_grad_())
-    with mpctensor.cost() as training:
+    with mpctensor.cost() as forward:
         loss = F.cross_entropy(x, LABELS)
+    with mpctensor.cost() as backward:
         loss.backward()
     with mpctensor.cost() as asking:
         value = loss.decrypt()
     with mpctensor.cost() as again:
         (loss.detach() + 1).decrypt()
-    assert asking.rounds > 1 and again.rounds <= 2
-    assert "cross_entropy value" not in {row.name for row in training.ops}
+    assert forward.rounds == 0 and backward.rounds <= 12 and asking.rounds > 1
+    assert again.rounds <= 2
     assert abs(value - F.cross_entropy(X, LABELS)) < 1e-3
+
+
+def test_value_before_gradient_shares_the_exponentials():
+    x = mpctensor.encrypt(X.clone().requires_grad_())
+    loss = F.cross_entropy(x, LABELS)
+    loss.decrypt()
+    with mpctensor.cost() as backward:
+        loss.backward()
+    assert backward.rounds == 0
+
+
+def test_predictions_changed_before_the_loss_is_worked_out():
+    x = mpctensor.encrypt(X)
+    loss = F.cross_entropy(x, LABELS)
+    x.zero_()
+    with pytest.raises(RuntimeError, match="in place"):
+        loss.decrypt()
 
 
 def test_secret_classes_are_refused_with_the_way_out():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from tests.plaintext import check, on_grid
 
 X = on_grid(3, 4, 5)

@@ -5,11 +5,11 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.plaintext import assert_close, check, on_grid
 from torch import nn
 
 import mpctensor
 from mpctensor import SecretLeakError
+from tests.plaintext import assert_close, check, on_grid
 
 X = on_grid(6, 4, seed=1)
 IMAGE = on_grid(3, 4, 3, 3, seed=1)

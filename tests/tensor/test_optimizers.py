@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.plaintext import ULP, on_grid
 from torch import nn
 
 import mpctensor
+from tests.plaintext import ULP, on_grid
 
 X, Y = on_grid(16, 5, seed=1), on_grid(16, 2, seed=2)
 
@@ -46,16 +46,16 @@ def compare(make, steps=8, after=None, atol=200 * ULP):
 
 
 SGD = {
-    "plain": dict(lr=0.1),
-    "momentum": dict(lr=0.1, momentum=0.9),
-    "nesterov": dict(lr=0.05, momentum=0.9, nesterov=True),
-    "dampening": dict(lr=0.1, momentum=0.5, dampening=0.3),
-    "weight_decay": dict(lr=0.1, weight_decay=0.01),
-    "all": dict(lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
-    "maximize": dict(lr=1e-3, maximize=True),
-    "foreach": dict(lr=0.1, momentum=0.9, weight_decay=0.01, foreach=True),
-    "tiny": dict(lr=1e-4),
-    "odd": dict(lr=0.0371),
+    "plain": {"lr": 0.1},
+    "momentum": {"lr": 0.1, "momentum": 0.9},
+    "nesterov": {"lr": 0.05, "momentum": 0.9, "nesterov": True},
+    "dampening": {"lr": 0.1, "momentum": 0.5, "dampening": 0.3},
+    "weight_decay": {"lr": 0.1, "weight_decay": 0.01},
+    "all": {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3},
+    "maximize": {"lr": 1e-3, "maximize": True},
+    "foreach": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "foreach": True},
+    "tiny": {"lr": 1e-4},
+    "odd": {"lr": 0.0371},
 }
 
 
@@ -138,7 +138,9 @@ def test_schedulers():
     schedulers = {}
 
     def step(model, optimizer, i):
-        schedulers.setdefault(id(optimizer), torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.3)).step()
+        schedulers.setdefault(
+            id(optimizer), torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.3)
+        ).step()
 
     compare(lambda p: torch.optim.SGD(p, lr=0.2), after=step)
 

@@ -1,13 +1,13 @@
-"""+ - * / ** with secrets, plain tensors and numbers on either side, broadcasting, and gradients."""
+"""+ - * / ** with secrets, plain tensors and numbers on either side, broadcast; gradients."""
 
 import operator
 
 import pytest
 import torch
-from tests.plaintext import ULP, check, on_grid
 
 import mpctensor
 from mpctensor import EncodingError
+from tests.plaintext import ULP, check, on_grid
 
 X = on_grid(3, 4)
 POSITIVE = on_grid(3, 4, low=0.5, high=4.0)
@@ -18,7 +18,7 @@ OTHERS = {
     "more": on_grid(2, 1, 1, low=0.5, high=2.0, seed=4),
     "scalar": torch.tensor(1.25),
 }
-# A public factor is rounded to 16 significant bits: relative error 2^-16, so 2 ulp for values up to 2.
+# A public factor is rounded to 16 significant bits: 2 ulp for values up to 2.
 ARITHMETIC = {operator.add: 2, operator.sub: 2, operator.mul: 8}
 
 

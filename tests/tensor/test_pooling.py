@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.plaintext import check, on_grid
 
 import mpctensor
+from tests.plaintext import check, on_grid
 
 IMAGE = on_grid(2, 3, 7, 6)
 LINE = on_grid(2, 3, 9)
@@ -62,7 +62,9 @@ def test_gradient_on_ties_goes_to_the_first():
 
 
 def test_maxima_of_large_negative_values_with_padding():
-    check(lambda x: F.max_pool2d(x, 3, 2, padding=1), on_grid(1, 1, 5, 5) - 3000, ulps=1, grad_ulps=4)
+    check(
+        lambda x: F.max_pool2d(x, 3, 2, padding=1), on_grid(1, 1, 5, 5) - 3000, ulps=1, grad_ulps=4
+    )
 
 
 def test_cost_of_a_window():

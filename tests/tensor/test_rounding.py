@@ -2,11 +2,13 @@
 
 import pytest
 import torch
-from tests.plaintext import ULP, check, on_grid
 
 import mpctensor
+from tests.plaintext import ULP, check, on_grid
 
-X = torch.cat([on_grid(200, low=-9, high=9), torch.tensor([-2.0, -1.0, 0.0, 1.0, ULP, -ULP, 3.0 - ULP])])
+X = torch.cat(
+    [on_grid(200, low=-9, high=9), torch.tensor([-2.0, -1.0, 0.0, 1.0, ULP, -ULP, 3.0 - ULP])]
+)
 FUNCTIONS = {
     "floor": torch.floor,
     "ceil": torch.ceil,
