@@ -28,6 +28,7 @@ from .ops.fallback import (
     written_arguments,
 )
 from .ops.guard import check_targets, guarded
+from .ops.refusals import spoken, unsupported
 from .ops.registry import ATEN, FRONT, REFUSED, SHAPE_ONLY
 from .protocols import reveal_value
 from .share import Share
@@ -253,7 +254,7 @@ class Plan:
             sentence = spoken(_session_of([*args, *kwargs.values()]), REFUSED[self.func])
             raise SecretLeakError(f"`{self.user_name}` {sentence}")
         if self.on_wrappers is None or self._depth > DEEPEST:
-            raise UnsupportedOperationError(_unsupported(self.user_name, self.func))
+            raise UnsupportedOperationError(unsupported(self.user_name, self.func))
         session = _session_of([*args, *kwargs.values()])
         self._depth += 1
         try:
@@ -262,7 +263,7 @@ class Plan:
         finally:
             self._depth -= 1
         if out is NotImplemented:
-            raise UnsupportedOperationError(_unsupported(self.user_name, self.func))
+            raise UnsupportedOperationError(unsupported(self.user_name, self.func))
         return out
 
     @staticmethod
@@ -337,12 +338,6 @@ def _named(error: NotImplementedError, name: str) -> UnsupportedOperationError:
     return UnsupportedOperationError(sentence if named else f"`{name}`: {sentence}")
 
 
-def spoken(session: Any, sentence: str) -> str:
-    """A message in the words of the session: PySyft's users say get() for decrypt()."""
-    hint = getattr(session, "reveal_hint", None)
-    return sentence if hint is None else sentence.replace("decrypt()", hint)
-
-
 def _wrapped(out: Any) -> Any:
     """Results as a user sees them."""
     if type(out) is Share or type(out) is Deferred:
@@ -384,29 +379,3 @@ def _zeros(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_zeros(v) for v in value)
     return value
-
-
-_INSTEAD = {
-    "sort": "compare with thresholds, or use max, min, argmax, argmin",
-    "topk": "use max or argmax",
-    "median": "use mean, max or min",
-    "kthvalue": "use max or min",
-    "round": "keep the value in fixed point",
-    "multinomial": "decrypt() the probabilities if they may be known",
-    "embedding": "multiply a one-hot encoding with the table",
-    "bernoulli": "draw with a public probability",
-    "round": "use floor(x + 0.5)",
-    "gelu": 'use approximate="tanh"',
-    "_fused_sgd_": "leave fused=True out",
-    "_fused_adam_": "leave fused=True out",
-    "_fused_adamw_": "leave fused=True out",
-}
-
-
-def _unsupported(name: str, func: Any) -> str:
-    inner = str(func)
-    through = "" if f".{name}." in inner else f" (through `{inner}`)"
-    instead = _INSTEAD.get(
-        name, "write it with supported operations (docs/protocols.md), or decrypt() first"
-    )
-    return f"`{name}`{through} has no meaning on secret shares yet: {instead}"

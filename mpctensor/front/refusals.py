@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SecretLeakError
+from ..ops.refusals import spoken
 from ..ops.registry import FRONT, front
 from ..tensor import SharedTensor, become
 
@@ -23,7 +24,7 @@ def _refusal(name: str, advice: str) -> Callable[..., NoReturn]:
     def refused(*args: Any, **kwargs: Any) -> NoReturn:
         values = (*args, *kwargs.values())
         secret = next(value for value in values if isinstance(value, SharedTensor))
-        way = advice.replace("decrypt()", secret._held.session.reveal)
+        way = spoken(secret._held.session, advice)
         raise SecretLeakError(f"`{name}` of a SharedTensor: {way}")
 
     return refused

@@ -1,9 +1,15 @@
-"""aten ops that would show a secret, by its value or by the shape of their result."""
+"""aten ops that would show a secret, by its value or by the shape of their result.
+
+Here too: the words in which a refused or unknown operation is spoken of.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
+from ..session import Session
 from .registry import refuse
 
 aten = torch.ops.aten
@@ -47,3 +53,34 @@ refuse(
     aten.normal.Tensor_float,
     aten.normal.Tensor_Tensor,
 )
+
+
+def spoken(session: Session, sentence: str) -> str:
+    """A message in the words of the session: PySyft's users say get() for decrypt()."""
+    return sentence.replace("decrypt()", session.reveal)
+
+
+_INSTEAD = {
+    "sort": "compare with thresholds, or use max, min, argmax, argmin",
+    "topk": "use max or argmax",
+    "median": "use mean, max or min",
+    "kthvalue": "use max or min",
+    "multinomial": "decrypt() the probabilities if they may be known",
+    "embedding": "multiply a one-hot encoding with the table",
+    "bernoulli": "draw with a public probability",
+    "round": "use floor(x + 0.5)",
+    "gelu": 'use approximate="tanh"',
+    "_fused_sgd_": "leave fused=True out",
+    "_fused_adam_": "leave fused=True out",
+    "_fused_adamw_": "leave fused=True out",
+}
+
+
+def unsupported(name: str, func: Any) -> str:
+    """What is said of an operation that has no handler: its name, and what to use instead."""
+    inner = str(func)
+    through = "" if f".{name}." in inner else f" (through `{inner}`)"
+    instead = _INSTEAD.get(
+        name, "write it with supported operations (docs/protocols.md), or decrypt() first"
+    )
+    return f"`{name}`{through} has no meaning on secret shares yet: {instead}"

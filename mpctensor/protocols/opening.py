@@ -40,21 +40,20 @@ def masked(*shares: Share) -> list[Masked]:
     session = same_session(*shares)
     batch: list[Opening] = []
     finish: list[Callable[[Tensor], None]] = []
-    for share in shares:
-        request = _missing(share)
-        if request is not None:
-            positions, facts = request
-            batch.append(_message(share, facts, positions))
-            finish.append(_note(share, facts, positions))
-    if batch:
-        try:
-            values = session.transport.open(batch)
-        except BaseException:  # Ctrl-C too: what was marked as known never arrived
-            for share in shares:
-                share.facts.forget_opening()
-            raise
+    try:
+        for share in shares:
+            request = _missing(share)
+            if request is not None:
+                positions, facts = request
+                batch.append(_message(share, facts, positions))
+                finish.append(_note(share, facts, positions))
+        values = session.transport.open(batch) if batch else []
         for note, value in zip(finish, values, strict=True):
             note(value)
+    except BaseException:  # Ctrl-C too: what was marked as known never arrived
+        for share in shares:
+            share.facts.forget_opening()
+        raise
     return [_masked_view(share) for share in shares]
 
 

@@ -147,7 +147,9 @@ def bounded(
     low + [x >= low] (x - low) - [x > high] (x - high); a missing bound is dropped, its bit is None.
     One opening, both bounds in its rounds.
     """
-    bounds = [rescale(b, x.scale) for b in (low, high) if b is not None]
+    finest = max([x.scale, *(b.unit for b in (low, high) if b is not None)])
+    x = rescale(x, finest)  # integers that became floats: the bounds may be finer
+    bounds = [rescale(b, finest) for b in (low, high) if b is not None]
     shape = torch.broadcast_shapes(x.shape, *(b.shape for b in bounds))
     if x.shape != shape:
         x = x.map(lambda part: part.expand(shape))

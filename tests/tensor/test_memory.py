@@ -1,4 +1,4 @@
-"""What is remembered with a value must not keep it alive: cycles through storages are never freed."""
+"""What is remembered with a value must not keep it alive: nothing frees a cycle of storages."""
 
 import gc
 import weakref
