@@ -14,7 +14,8 @@ X, Y = on_grid(16, 5, seed=1), on_grid(16, 2, seed=2)
 
 
 def network() -> nn.Module:
-    torch.manual_seed(3)
+    """A seed for which no ReLU comes within 10 ulp of its corner, where rounding would decide."""
+    torch.manual_seed(5)
     return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 2))
 
 
@@ -32,8 +33,8 @@ def train(model, make, x, y, steps, after=None):
     return losses
 
 
-def compare(make, steps=8, after=None, atol=200 * ULP):
-    """A gradient is off by up to 1 ulp for each of 16 samples; momentum adds up 8 of them."""
+def compare(make, steps=8, after=None, atol=24 * ULP):
+    """Gradients, off by less than 1 ulp each, add up over 8 steps at a rate of at most 0.2."""
     plain = network()
     hidden = mpctensor.encrypt(copy.deepcopy(plain))
     expected = train(plain, make, X, Y, steps, after)
