@@ -75,7 +75,8 @@ def _comparison(
 
 
 def _kept_with(x: Share, relation: str, number: Any, compute: Callable[[Share], Share]) -> Share:
-    return kept(x, relation_name(relation, number), compute)
+    """A copy for the user, who may write to it: the kept bit stays what it was."""
+    return mpc.duplicate(kept(x, relation_name(relation, number), compute))
 
 
 def relation_name(relation: str, number: float) -> str:

@@ -5,7 +5,7 @@ Adversary: passive; any n - 1 parties together learn nothing beyond what is decr
 sees requests only and colludes with no party.
 """
 
-from .bits import bit_mul, both, differ, either, invert, select
+from .bits import bit_mul, both, differ, duplicate, either, invert, select
 from .linear import (
     add,
     add_scalar,
@@ -74,6 +74,7 @@ __all__ = [
     "conv_weight",
     "differ",
     "divide",
+    "duplicate",
     "either",
     "equal",
     "exp",

@@ -83,6 +83,14 @@ def masked_bit(bit: Share) -> MaskedBit | None:
     return bit.facts.derived.get("bit")
 
 
+def duplicate(bit: Share) -> Share:
+    """The same bit on storages of its own, so that writes to one leave the other; still masked."""
+    out, made = bit.clone(), masked_bit(bit)
+    if made is not None and bit.whole and bit.here.is_contiguous():
+        out.facts.derived["bit"] = made
+    return out
+
+
 def both(a: Share, b: Share) -> Share:
     """a and b."""
     return _as_bit(bit_mul(a, b))

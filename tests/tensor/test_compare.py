@@ -124,3 +124,14 @@ def test_comparison_is_done_once_per_value():
         third = x > 0
     assert fresh.rounds > 0
     assert torch.equal(third.decrypt(), on_grid(10) + 1 > 0)
+
+
+def test_writing_to_a_comparison_changes_nothing_else() -> None:
+    value = torch.tensor([1.0, -2.0, 3.0])
+    x = mpctensor.encrypt(value).requires_grad_()
+    first, second = x > 0, x > 0
+    first.fill_(False)
+    assert second.decrypt().tolist() == [True, False, True]
+    assert (x > 0).decrypt().tolist() == [True, False, True]
+    torch.relu(x).sum().backward()
+    assert x.grad.decrypt().tolist() == [1.0, 0.0, 1.0]
