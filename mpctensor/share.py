@@ -84,6 +84,9 @@ class Share:
     parts: tuple[Part, ...]
     dtype: torch.dtype
 
+    def __repr__(self) -> str:
+        return f"Share(shape={tuple(self.shape)}, dtype={self.dtype}, session={self.session!r})"
+
     @staticmethod
     def make(
         session: Session,

@@ -1,8 +1,8 @@
 """Random programs of views, writes in place and arithmetic give what plain torch gives.
 
 A program keeps a pool of pairs (plain tensor, secret tensor). Every step applies one operation to
-both; aliases made by views stay in the pool, so that a write through one of them must be seen by all
-and what was known about the old value must be gone. The seed makes a failure repeatable.
+both; aliases made by views stay in the pool, so that a write through one of them must be seen by
+all, and what was known about the old value must be gone. The seed makes a failure repeatable.
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ class Program:
         getattr(self, family)()
 
     def encrypt(self) -> None:
-        size = [self.random.choice((1, 2, 3, 4)) for _ in range(self.random.choice((0, 1, 2, 2, 3)))]
+        dims = self.random.choice((0, 1, 2, 2, 3))
+        size = [self.random.choice((1, 2, 3, 4)) for _ in range(dims)]
         kind = self.random.choice("ffffib")
         raw = torch.randint(-96, 97, size, generator=self.generator)
         plain = {"f": raw / 32, "i": raw % 7 - 3, "b": raw > 0}[kind]
@@ -167,7 +168,7 @@ class Program:
         self.apply(name, fn, places, False)
 
     def overlaps(self, places: list[int]) -> bool:
-        """Where torch itself promises nothing: the target shows an element twice, or meets a view."""
+        """Where torch promises nothing: a target that shows an element twice or meets its view."""
         target, *others = (self.pool[i][0] for i in places)
         inside = any(s == 0 and n > 1 for s, n in zip(target.stride(), target.shape, strict=True))
         where = target.untyped_storage().data_ptr()
@@ -204,8 +205,8 @@ class Program:
         plain = fn(*(self.pool[i][0] for i in places))
         secret = fn(*(self.pool[i][1] for i in places))
         if keep:
-            pairs = zip(plain, secret, strict=True) if isinstance(plain, tuple) else [(plain, secret)]
-            self.pool.extend(pairs)
+            several = isinstance(plain, tuple)
+            self.pool.extend(zip(plain, secret, strict=True) if several else [(plain, secret)])
         while len(self.pool) > POOL:
             self.pool.pop(self.random.randrange(len(self.pool)))
 

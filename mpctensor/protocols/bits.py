@@ -85,10 +85,12 @@ def masked_bit(bit: Share) -> MaskedBit | None:
 
 def duplicate(bit: Share) -> Share:
     """The same bit on storages of its own, so that writes to one leave the other; still masked."""
-    out, made = bit.clone(), masked_bit(bit)
-    if made is not None and bit.whole and bit.here.is_contiguous():
-        out.facts.derived["bit"] = made
-    return out
+    made, part = masked_bit(bit), bit.here
+    flat = bit.base().clone()
+    if made is not None:
+        flat.facts.derived["bit"] = made
+    size, stride, offset = part.shape, part.stride(), part.storage_offset()
+    return _as_bit(flat.map(lambda t: t.as_strided(size, stride, offset)))
 
 
 def both(a: Share, b: Share) -> Share:

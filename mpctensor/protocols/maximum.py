@@ -69,6 +69,8 @@ def max_along(x: Share, dim: int) -> tuple[Share, Path]:
     dim = dim % x.here.dim()
     size = x.shape[dim]
     current = x.map(lambda part: part.movedim(dim, 0).contiguous())
+    if size == 1:
+        current = current.clone()  # never an alias of x
     levels = []
     while current.shape[0] > 1:
         left, right, rest = _pairs(current)
