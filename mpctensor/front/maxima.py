@@ -66,7 +66,7 @@ def _index(share: Share, path: mpc.Path) -> Share:
 def _flattened(x: Tensor, dims: list[int]) -> Tensor:
     """The reduced dimensions as one, at the end."""
     kept = [d for d in range(x.dim()) if d not in dims]
-    return x.permute(*kept, *dims).reshape(*(x.shape[d] for d in kept), -1)
+    return x.permute((*kept, *dims)).reshape((*(x.shape[d] for d in kept), -1))
 
 
 def _extremum(x: Any, dims: list[int], keepdim: bool, smallest: bool, box: list[Any]) -> Any:

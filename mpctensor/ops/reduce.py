@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from .. import protocols as mpc
+from ..errors import EncodingError
 from ..share import Share
-from .operands import as_float, converted, retag
+from .operands import as_float, converted, filled, retag
 from .pointwise import product, sqrt
 from .registry import implements
 
@@ -34,8 +35,15 @@ def dims_of(x: Share, dim: Any) -> list[int]:
     return [d % n for d in given] if n else []
 
 
-def _count(x: Share, dims: Sequence[int]) -> int:
-    return prod(x.shape[d] for d in dims)
+def _one_of(name: str, x: Share, dims: Sequence[int], correction: float = 0) -> Fraction:
+    """1 / (number of elements reduced - correction); torch's nan of too few has no shares."""
+    freedom = Fraction(prod(x.shape[d] for d in dims)) - Fraction(correction)
+    if freedom <= 0:
+        raise EncodingError(
+            f"{name}() over dimensions {list(dims)} of shape {tuple(x.shape)}, correction"
+            f" {correction}, is not a number, which shares cannot hold; reduce more elements"
+        )
+    return 1 / freedom
 
 
 def _total(x: Share, dims: Sequence[int], keepdim: bool, dtype: torch.dtype | None) -> Share:
@@ -84,7 +92,7 @@ def mean_dims(
 ) -> Share:
     x = _floats_only("mean", x, dtype)
     dims = dims_of(x, dim)
-    return mpc.scaled(mpc.total(x, dims, keepdim), Fraction(1, _count(x, dims)))
+    return mpc.scaled(mpc.total(x, dims, keepdim), _one_of("mean", x, dims))
 
 
 def moments(x: Share, dims: Sequence[int], correction: float = 1) -> tuple[Share, Share, Share]:
@@ -92,7 +100,7 @@ def moments(x: Share, dims: Sequence[int], correction: float = 1) -> tuple[Share
     mean = mean_dims(x, dims, True)
     centred = mpc.sub(x, mean)
     squares = mpc.total(mpc.square(centred), dims, True)
-    return mean, mpc.scaled(squares, 1 / Fraction(_count(x, dims) - correction)), centred
+    return mean, mpc.scaled(squares, _one_of("var", x, dims, correction)), centred
 
 
 def _drop(x: Share, dims: Sequence[int], keepdim: bool) -> Share:
@@ -160,6 +168,12 @@ def prod_dim(
     x = converted(x, dtype or (x.dtype if x.dtype.is_floating_point else torch.int64))
     if x.here.dim() == 0:
         return x.clone()
+    if x.shape[dim] == 0:
+        size = [1 if d == dim % x.here.dim() else n for d, n in enumerate(x.shape)]
+        ones = filled(x, size, 1, x.dtype)
+        return ones if keepdim else ones.map(lambda part: part.squeeze(dim))
+    if x.shape[dim] == 1:
+        return x.clone() if keepdim else x.map(lambda part: part.squeeze(dim)).clone()
     rest = x.map(lambda part: part.movedim(dim, 0))
     while rest.shape[0] > 1:
         even = rest.shape[0] // 2 * 2
@@ -174,7 +188,7 @@ def prod_dim(
 @implements(aten.cumprod.default)
 def cumprod(x: Share, dim: int, *, dtype: torch.dtype | None = None) -> Share:
     x = converted(x, dtype or (x.dtype if x.dtype.is_floating_point else torch.int64))
-    if x.here.dim() == 0:
+    if x.here.dim() == 0 or x.shape[dim] <= 1:
         return x.clone()
     scan, step = x.map(lambda part: part.movedim(dim, 0)), 1
     while step < scan.shape[0]:

@@ -39,6 +39,12 @@ def test_of_three():
         check(lambda x: x.max(0), torch.tensor(values), ulps=0.1)
 
 
+def test_of_one_number():
+    check(lambda x: x.max(), torch.tensor(1.5))
+    check(lambda x: x.amin(()), torch.tensor(1.5))
+    check(lambda x: x.max(0), torch.tensor(1.5))
+
+
 def test_integers():
     x = torch.tensor([[3, -1, 7], [2, 9, -9]])
     check(lambda x: x.max(1), x, gradients=False)

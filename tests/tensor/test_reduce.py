@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import mpctensor
 from tests.plaintext import check, on_grid
 
 X = on_grid(2, 3, 4)
@@ -51,6 +52,32 @@ def test_products():
     check(lambda x: x.prod(2, keepdim=True), X, ulps=64, grad_ulps=128)
     check(lambda x: x.prod(0), torch.tensor([[2, 3], [-4, 5], [1, 7]]), ulps=0, gradients=False)
     check(lambda x: x.cumprod(1), X, ulps=64, gradients=False)
+
+
+def test_products_of_few():
+    """A result never aliases its operand; a product of nothing is 1."""
+    for empty in (torch.zeros(3, 0, 2), torch.zeros(0, 2, dtype=torch.int64)):
+        check(lambda x: x.prod(0), empty, gradients=False)
+        check(lambda x: x.prod(1, keepdim=True), empty, gradients=False)
+        check(lambda x: x.prod(), empty, gradients=False)
+        check(lambda x: x.cumprod(1), empty, gradients=False)
+    one = on_grid(3, 1, 2)
+    check(lambda x: x.prod(1), one)
+    check(lambda x: x.prod(-2, keepdim=True), one)
+    check(lambda x: x.cumprod(1), one)
+    for fn in (lambda x: x.prod(1), lambda x: x.prod(1, keepdim=True), lambda x: x.cumprod(1)):
+        x = mpctensor.encrypt(one)
+        fn(x).zero_()
+        assert torch.equal(x.decrypt(), one)
+
+
+def test_no_number():
+    """Where torch says nan."""
+    for fn in (lambda x: x.mean(1), lambda x: x.var(1), lambda x: x[:, :1].var(1)):
+        with pytest.raises(mpctensor.EncodingError, match="not a number"):
+            fn(mpctensor.encrypt(torch.zeros(3, 0)))
+    with pytest.raises(mpctensor.EncodingError, match="correction 5"):
+        mpctensor.encrypt(torch.zeros(3)).var(correction=5)
 
 
 def test_a_product_with_zeros_has_gradients():
