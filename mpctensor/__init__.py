@@ -18,11 +18,13 @@ from .errors import (
     SessionError,
     UnsupportedOperationError,
 )
+from .preprocessing import preprocess
+from .release import VERSION
 from .session import Session, init
 from .tensor import SharedTensor
 from .transport import Cost, cost
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Cost",
@@ -39,4 +41,5 @@ __all__ = [
     "encrypt",
     "init",
     "party",
+    "preprocess",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from .encoding import encode
 from .errors import EncodingError, SecretLeakError, SessionError
 from .modules import convert_module
+from .protocols import Agreement
 from .session import Session, active, check_precision, current
 from .share import Share
 from .tensor import SharedTensor, wrap
@@ -32,30 +34,29 @@ def encrypt(
     obj: a Tensor or Parameter gives a SharedTensor that keeps requires_grad; a Module is converted
     in place (float parameters and buffers; integer and bool buffers stay public) and returned,
     like an Optimizer; dicts, lists and tuples give the same nest. What is encrypted already stays.
-    src: the party whose values count; where the value is not known here, pass None as obj, with
-    `shape` (and `dtype`, float32 by default). precision: fractional digits in `base` (2: bits, the
+    src: the party whose values count. The other parties pass anything of that shape and dtype (a
+    model with weights of their own), or None as obj, with `shape` (and `dtype`, float32 by
+    default). Without src all parties hold the same value; that they do is checked obliviously (5
+    rounds for each call, between processes only). precision: fractional digits in `base` (2: bits, the
     session's 16 by default; 10: decimal digits).
     With 16 bits values must lie below 2**46, products and dot products below 2**30.
     Raises EncodingError (NaN, infinite or too large), SecretLeakError (a tensor with a grad_fn: its
-    gradient would be cut), SessionError (unknown party, bad precision), TypeError (nothing to
-    encrypt).
+    gradient would be cut), SessionError (unknown party, bad precision, different values without
+    src), TypeError (nothing to encrypt).
     """
     session = current()
     unit = session.unit if precision is None else check_precision(precision, base)
-    source = session.first if src is None else session.index(src, "src")
+    source = None if src is None else session.index(src, "src")
     if obj is None and shape is not None:
         obj = _absent(session, source, shape, dtype)
-
-    fine = isinstance(obj, torch.optim.Optimizer)
-
-    def leaf(value: Tensor) -> Tensor:
-        if isinstance(value, SharedTensor):
-            return value
-        return _encrypt_tensor(session, value, dtype or value.dtype, source, unit, fine)
-
+    plan = _Encryption(
+        session, source, unit, dtype, fine=isinstance(obj, torch.optim.Optimizer)
+    )
     if obj is None:
         raise TypeError("cannot encrypt None: pass a tensor, or `shape` for another party's value")
-    return _converted(obj, leaf, "encrypt", _keep_public)
+    made = _converted(obj, plan.leaf, "encrypt", _keep_public, plan.check)
+    plan.check()
+    return made
 
 
 def decrypt(obj: Any, *, dst: str | Sequence[str] | None = None) -> Any:
@@ -70,7 +71,7 @@ def decrypt(obj: Any, *, dst: str | Sequence[str] | None = None) -> Any:
     def leaf(value: Tensor) -> Tensor | None:
         return value.decrypt(dst) if isinstance(value, SharedTensor) else value
 
-    return _converted(obj, leaf, "decrypt", lambda _: False)
+    return _converted(obj, leaf, "decrypt", lambda _: False, lambda: None)
 
 
 def party() -> str | None:
@@ -82,33 +83,74 @@ def party() -> str | None:
 
 
 def _absent(
-    session: Session, source: int, shape: Sequence[int], dtype: torch.dtype | None
+    session: Session, source: int | None, shape: Sequence[int], dtype: torch.dtype | None
 ) -> Tensor:
     """Stands in for a value that another party holds."""
+    if source is None:
+        raise SessionError("`shape` without a value: name the party that holds it, src=...")
     if source in session.local:
         raise SessionError(f"{session.names[source]} is in this process and has to pass the values")
     return torch.zeros(tuple(shape), dtype=dtype or torch.float32)
 
 
-def _encrypt_tensor(
-    session: Session, value: Tensor, dtype: torch.dtype, source: int, unit: int, fine: bool
-) -> SharedTensor:
-    """fine: with twice the digits, as optimizers' second moments need them."""
-    if value.grad_fn is not None and torch.is_grad_enabled():
-        raise SecretLeakError(
-            "this tensor has a grad_fn; encrypting it would cut its gradient: encrypt(x.detach()),"
-            " or encrypt what it was computed from"
-        )
-    with torch.inference_mode(False), torch.no_grad():
-        unit = unit if dtype.is_floating_point else 1
-        scale = unit**2 if fine else unit
-        raw = _encoded(value.detach().to(dtype), scale)
-        parts = session.input(raw, raw.shape, source)
-        share = Share.make(session, parts, dtype, scale, unit)
-        shared = wrap(share, value.requires_grad and value.is_leaf)
-    if isinstance(value, nn.Parameter):
-        shared._is_param = True
-    return shared
+@dataclass
+class _Encryption:
+    """How one call of `encrypt` shares each tensor.
+
+    source: whose values count; None where all parties hold the same. fine: with twice the digits,
+    as optimizers' second moments need them.
+    """
+
+    session: Session
+    source: int | None
+    unit: int
+    dtype: torch.dtype | None
+    fine: bool
+    agreement: Agreement = field(default_factory=Agreement)
+
+    def leaf(self, value: Tensor) -> Tensor:
+        if isinstance(value, SharedTensor):
+            return value
+        if value.grad_fn is not None and torch.is_grad_enabled():
+            raise SecretLeakError(
+                "this tensor has a grad_fn; encrypting it would cut its gradient:"
+                " encrypt(x.detach()), or encrypt what it was computed from"
+            )
+        with torch.inference_mode(False), torch.no_grad():
+            shared = wrap(self._share(value), value.requires_grad and value.is_leaf)
+        if isinstance(value, nn.Parameter):
+            shared._is_param = True
+        return shared
+
+    def _share(self, value: Tensor) -> Share:
+        session, dtype = self.session, self.dtype or value.dtype
+        unit = self.unit if dtype.is_floating_point else 1
+        scale = unit**2 if self.fine else unit
+        raw = None
+        if self.source is None or self.source in session.local:
+            raw = self._encoded(value.detach().to(dtype), scale)
+        if self.source is None and raw is not None and session.deployed:
+            self.agreement.add(raw)
+        session.transport.agree("encrypt", str(dtype), scale, unit)
+        source = session.first if self.source is None else self.source
+        return Share.make(session, session.input(raw, value.shape, source), dtype, scale, unit)
+
+    def _encoded(self, value: Tensor, scale: int) -> Tensor:
+        try:
+            return _encoded(value, scale)
+        except EncodingError:
+            if self.source is not None:  # the others go on, so they have to hear of it
+                owner = self.session.names[self.source]
+                self.session.abort(f"{owner} could not encode a value of its own")
+            raise
+
+    def check(self) -> None:
+        """That all parties passed the same so far, where no source was named."""
+        if not self.agreement.holds(self.session):
+            raise SessionError(
+                "the parties passed different values to encrypt(): name the one whose values count,"
+                ' src="..."'
+            )
 
 
 def _encoded(value: Tensor, scale: int) -> Tensor:
@@ -125,21 +167,27 @@ def _keep_public(value: Tensor) -> bool:
     return not value.is_floating_point() and not value.is_complex()
 
 
-def _converted(obj: Any, leaf: Leaf, verb: str, public: Callable[[Tensor], bool]) -> Any:
-    """The nest with every tensor converted."""
+def _converted(
+    obj: Any,
+    leaf: Leaf,
+    verb: str,
+    public: Callable[[Tensor], bool],
+    ready: Callable[[], None],
+) -> Any:
+    """The nest with every tensor converted; `ready` is called before a module or optimizer changes."""
     if isinstance(obj, Tensor):
         return leaf(obj)
     if isinstance(obj, nn.Module):
-        return convert_module(obj, leaf, public)
+        return convert_module(obj, leaf, public, ready)
     if isinstance(obj, torch.optim.Optimizer):
-        return _convert_optimizer(obj, leaf)
+        return _convert_optimizer(obj, leaf, ready)
     if obj is None:
         return None
     if isinstance(obj, dict):
-        made = {key: _converted(value, leaf, verb, public) for key, value in obj.items()}
+        made = {k: _converted(v, leaf, verb, public, ready) for k, v in obj.items()}
         return made if type(obj) is dict else _same_mapping(obj, made)
     if isinstance(obj, (list, tuple)):
-        values = [_converted(value, leaf, verb, public) for value in obj]
+        values = [_converted(v, leaf, verb, public, ready) for v in obj]
         return type(obj)(*values) if hasattr(obj, "_fields") else type(obj)(values)
     raise TypeError(
         f"cannot {verb} {type(obj).__name__}: pass a tensor (torch.as_tensor(x)), an nn.Module, an"
@@ -154,12 +202,15 @@ def _same_mapping(obj: dict[Any, Any], made: dict[Any, Any]) -> dict[Any, Any]:
     return copy
 
 
-def _convert_optimizer(optimizer: torch.optim.Optimizer, leaf: Leaf) -> torch.optim.Optimizer:
+def _convert_optimizer(
+    optimizer: torch.optim.Optimizer, leaf: Leaf, ready: Callable[[], None]
+) -> torch.optim.Optimizer:
     """Convert the state that has a parameter's shape; counters stay public."""
     fresh = [
         (state, key, _state_value(value, parameter, key, leaf))
         for parameter, state, key, value in _state(optimizer)
     ]
+    ready()
     for state, key, value in fresh:
         state[key] = value
     return optimizer

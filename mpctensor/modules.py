@@ -23,12 +23,16 @@ Swap = tuple[Tensor, Tensor]
 
 
 def convert_module(
-    module: nn.Module, leaf: Leaf, public: Callable[[Tensor], bool] | None = None
+    module: nn.Module,
+    leaf: Leaf,
+    public: Callable[[Tensor], bool] | None = None,
+    ready: Callable[[], None] = lambda: None,
 ) -> nn.Module:
     """Replace every parameter and buffer by leaf(value), in place; returns the module.
 
     leaf: gives the new tensor (requires_grad does not matter), None or the same to leave it.
-    public: the tensors that stay as they are (default: whatever is not floating point).
+    public: the tensors that stay as they are (default: whatever is not floating point). ready: is
+    called when all is computed and nothing is changed yet.
     Raises UnsupportedOperationError, with nothing changed, where that is impossible.
     """
     public = public or (lambda value: not value.is_floating_point())
@@ -37,6 +41,7 @@ def convert_module(
     _check(module, parameters, recurrent)
     swaps = list(_swaps([p for _, p in parameters], leaf))
     buffers = list(_new_buffers(module, leaf, public))
+    ready()
     for rnn in recurrent:
         rnn._flat_weight_refs = []
     for parameter, value in swaps:

@@ -7,9 +7,12 @@ every party, and are never rolled back.
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from types import TracebackType
 from typing import Any
@@ -20,10 +23,21 @@ from torch import Tensor
 from . import kernels
 from .encoding import RANGE_BITS
 from .errors import SessionError
-from .provider import Dealer, Dealt, PartyKeys, Provider, Request
+from .deployment import Config, join, load
+from .provider import (
+    Dealer,
+    Dealt,
+    PartyKeys,
+    Provider,
+    RemoteProvider,
+    Request,
+    Step,
+    foresee,
+)
 from .provider.keys import derive
+from .release import VERSION
 from .share import ABSENT
-from .transport import Meter, SimulatedTransport, Transport
+from .transport import Meter, SimulatedTransport, Transport, reason
 
 MAX_PRECISION = 24
 
@@ -62,7 +76,7 @@ class Session:
         *,
         unit: int,
         keys: dict[int, PartyKeys],
-        provider: Provider,
+        provider: Provider | None,
         transport: Transport,
         meter: Meter,
         public_seed: bytes,
@@ -79,6 +93,9 @@ class Session:
         self._public_seed = public_seed
         self._operations = 0
         self._masks = 0
+        self._step: list[Request] | None = None
+        self._step_start = (0, 0)
+        self._step_before: Step | None = None
         self._process = os.getpid()
         self._closed = False
 
@@ -88,6 +105,11 @@ class Session:
         """Raise SessionError when the session is closed or this process is a fork of its owner."""
         if self._closed:
             raise SessionError(f"{self!r} is closed: encrypt the values again in an open session")
+        if self.transport.failure is not None:
+            raise SessionError(
+                f"{self!r} is broken: {self.transport.failure}; start all parties again, and go on"
+                " from the last checkpoint (mpctensor.load)"
+            )
         if os.getpid() != self._process:
             raise SessionError(
                 f"{self!r} was made in process {self._process}, this is {os.getpid()}: a forked"
@@ -98,12 +120,26 @@ class Session:
     def closed(self) -> bool:
         return self._closed
 
+    @property
+    def deployed(self) -> bool:
+        """Whether other parties live in other processes."""
+        return len(self.local) < self.n
+
     def close(self) -> None:
         """Forget the keys; tensors of this session raise SessionError from now on."""
+        if os.getpid() == self._process:
+            self.transport.close()
+            if isinstance(self._provider, RemoteProvider):
+                self._provider.close()
         self._closed = True
         self._keys = {}
         if self in _stack:
             _stack.remove(self)
+
+    def abort(self, why: str) -> None:
+        """End a deployed session early; the other parties' next step fails and says why."""
+        if not self._closed and os.getpid() == self._process:
+            self.transport.abort(why)
 
     def __enter__(self) -> Session:
         self.check_open()
@@ -156,19 +192,45 @@ class Session:
     def deal(self, op: str, operands: Sequence[Any], params: Sequence[Any] = ()) -> Dealt:
         """Ask the provider for an operation's correlated randomness."""
         request = Request(op, self.next_operation(), tuple(operands), tuple(params))
+        self.transport.agree(request.digest)
         last = self.n - 1
-        corrections = self._provider.deal(request) if last in self.local else None
+        corrections = None
+        if last in self.local:
+            assert self._provider is not None
+            corrections = self._provider.deal(request)
         self.meter.count_provider(request.dealt_bytes)
+        if self._step is not None:
+            self._step.append(request)
         keys = {p: self._keys[p].operation(request) for p in self.local}
         return Dealt(request, keys, corrections, last)
+
+    def begin_step(self) -> None:
+        """Note what is asked of the provider until `deal_ahead` (see `preprocess`)."""
+        self.check_open()
+        self._step, self._step_start = [], (self._operations, self._masks)
+
+    def drop_step(self) -> None:
+        """The step that was begun did not end well: it says nothing of those to come."""
+        self._step = self._step_before = None
+
+    def deal_ahead(self, steps: int, path: str | os.PathLike[str] | None = None) -> None:
+        """Have what the next steps will ask dealt now, told from the step that ends here."""
+        if self._step is None:
+            return
+        operations, masks = self._step_start
+        step = Step(tuple(self._step), (operations, self._operations), (masks, self._masks))
+        if isinstance(self._provider, RemoteProvider):
+            self._provider.deal_ahead(foresee(step, self._step_before, steps), path)
+        self._step, self._step_before = None, step
 
     def input(self, raw: Tensor | None, size: Sequence[int], source: int) -> tuple[Any, ...]:
         """Share ring elements that party `source` holds; costs no bytes.
 
         Every other party's part is the PRG output that it shares with the source.
-        raw: int64 of `size` where the source lives here, else None.
+        raw: int64 of `size` where the source lives here, else ignored.
         """
         number = self.next_operation()
+        self.transport.agree("input", number, tuple(size), source)
         n = int(torch.Size(size).numel())
         parts: list[Any] = [ABSENT] * self.n
         for p in self.local:
@@ -187,6 +249,7 @@ class Session:
     def public_words(self, n: int, purpose: str = "public") -> Tensor:
         """n random int64 words known to all parties, fresh for every call."""
         number = self.next_operation()
+        self.transport.agree(purpose, number, n)
         key = derive(self._public_seed, purpose, b"", number.to_bytes(8, "little"))
         return kernels.prg(key, number, 0, n)
 
@@ -205,9 +268,12 @@ class Session:
 
 _stack: list[Session] = []
 
+CONFIG_VARIABLE, PARTY_VARIABLE = "MPCTENSOR_CONFIG", "MPCTENSOR_PARTY"
+PARTIES, PROVIDER = ("alice", "bob"), "james"
+
 
 def current() -> Session:
-    """The active session; the first use makes the default simulated one."""
+    """The active session; the first use makes one: deployed where the environment says so."""
     if not _stack:
         init()
     return _stack[-1]
@@ -219,29 +285,110 @@ def active() -> Session | None:
 
 
 def init(
-    parties: Sequence[str] = ("alice", "bob"),
-    provider: str = "james",
+    parties: Sequence[str] | None = None,
+    provider: str | None = None,
     *,
-    config: Any = None,
+    config: str | os.PathLike[str] | None = None,
+    party: str | None = None,
     precision: int = 16,
     base: int = 2,
     seed: int | None = None,
+    timeout: float | None = None,
 ) -> Session:
-    """Make the active session: simulated, every party and the provider in this process.
+    """Make the active session.
 
-    parties: two or more distinct names. provider: another name. precision: digits of fixed point in
-    `base` (2: bits, 10: decimal digits). seed: makes the run repeatable, for tests only (shares
-    then follow from the seed and protect nothing). Use as a context manager to close it at the end.
-    Raises SessionError for bad names or settings.
+    Without a configuration it is simulated: every party and the provider in this process.
+    parties: two or more distinct names, by default alice and bob. provider: another name, by
+    default james. seed: makes the run repeatable, for tests only (shares then follow from the seed
+    and protect nothing).
+    With `config`, a parties.toml, or the variable MPCTENSOR_CONFIG in the environment, this
+    process plays one party, `party` or MPCTENSOR_PARTY, and init waits for the others; names then
+    come from the file. timeout: seconds without a word before a peer counts as lost, instead of
+    the file's. torch's global generator starts from a seed that all parties share.
+    precision: digits of fixed point in `base` (2: bits, 10: decimal digits).
+    Use as a context manager to close it at the end. Raises SessionError for bad names, files or
+    settings, PeerError where a member does not turn up or is not who it should be.
     """
-    names = check_names(parties, provider)
-    if config is not None:
-        raise SessionError(
-            "`config`: deployed sessions are not available in this version; leave it out"
-        )
-    session = simulated(names, provider, unit=check_precision(precision, base), seed=seed)
+    unit = check_precision(precision, base)
+    path = config or os.environ.get(CONFIG_VARIABLE)
+    if path is None:
+        names = check_names(PARTIES if parties is None else parties, provider or PROVIDER)
+        session = simulated(names, provider or PROVIDER, unit=unit, seed=seed)
+    else:
+        line_up = load(path)
+        if timeout is not None:
+            line_up = replace(line_up, timeout=timeout)
+        _check_deployed(line_up, parties, provider, seed)
+        session = _deployed(line_up, party or os.environ.get(PARTY_VARIABLE), unit)
     _stack.append(session)
     return session
+
+
+def _check_deployed(
+    config: Config, parties: Sequence[str] | None, provider: str | None, seed: int | None
+) -> None:
+    if seed is not None:
+        raise SessionError(
+            "`seed` makes shares predictable; it is for simulated sessions only: leave it out"
+        )
+    if parties is not None and tuple(parties) != config.names:
+        raise SessionError(
+            f"`parties` is {', '.join(parties)}, but {config.path} has {', '.join(config.names)}:"
+            " leave it out, or name the same"
+        )
+    if provider is not None and provider != config.provider.name:
+        raise SessionError(
+            f"`provider` is {provider!r}, but {config.path} has {config.provider.name!r}: leave it"
+            " out, or name the same"
+        )
+
+
+def _deployed(config: Config, party: str | None, unit: int) -> Session:
+    """This process's part of a session between processes."""
+    if party is None:
+        raise SessionError(
+            f"{config.path} is of {', '.join(config.names)}; say which one this process is, by"
+            f" `party` or the variable {PARTY_VARIABLE}"
+        )
+    if party not in config.names:
+        raise SessionError(f"{party!r} is no party of {config.path}: {', '.join(config.names)}")
+    meter = Meter()
+    settings = {"version": VERSION, "unit": unit, "link": config.link}
+    member = join(config, party, meter, settings, _replica())
+    session = Session(
+        config.names,
+        config.provider.name,
+        unit=unit,
+        keys={member.me: member.keys},
+        provider=member.provider,
+        transport=member.transport,
+        meter=meter,
+        public_seed=member.public_seed,
+    )
+    start = derive(member.public_seed, "torch", b"")
+    torch.manual_seed(int.from_bytes(start[:8], "little") >> 1)
+    _at_exit(session)
+    return session
+
+
+def _replica() -> int:
+    """Which of a party's replicas this process is: its rank where torch.distributed runs."""
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_rank())
+    return 0
+
+
+def _at_exit(session: Session) -> None:
+    """However this process ends, the peers hear of it: goodbye, or that the script failed."""
+    previous = sys.excepthook
+
+    def note(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        session.abort(reason(error))
+        previous(kind, error, trace)
+
+    sys.excepthook = note
+    atexit.register(session.close)
 
 
 def check_names(parties: Sequence[str], provider: str) -> tuple[str, ...]:

@@ -157,6 +157,8 @@ class SharedTensor(torch.Tensor):
             if torch.is_grad_enabled():
                 args = [guarded(a) for a in args]
                 kwargs = {k: guarded(v) for k, v in kwargs.items()} if kwargs else kwargs
+            if handler is not func:
+                witness(_session_of([*args, *kwargs.values()]), name, args, kwargs)
             with _Named(None if name.startswith("__") else name):  # x + y is known as `add`
                 return handler(*args, **kwargs)
 
@@ -218,6 +220,7 @@ class Plan:
         self.written = written_arguments(func)
         self.handler, self.on_wrappers = _resolved(func)
         self.reshapes = reshapes_in_place(func)
+        self.views = any(r.alias_info and not r.alias_info.is_write for r in func._schema.returns)
         self._depth = 0
 
     def run(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -231,6 +234,8 @@ class Plan:
         options = {k: _bare(v, lazy, found) for k, v in kwargs.items()} if kwargs else kwargs
         session = found[0].session
         session.check_open()
+        if not self.views:
+            witness(session, self.name, bare, options)
         try:
             with session.meter.operation(self.user_name):
                 out = self.handler(*bare, **options)
@@ -329,6 +334,28 @@ def _bare(value: Any, lazy: bool, found: list[Any]) -> Any:
     if type(value) is list or type(value) is tuple:
         return [_bare(v, lazy, found) for v in value]
     return value
+
+
+def witness(session: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any] | None) -> None:
+    """Enter a call's public operands into the check that all parties run the same script.
+
+    Views and calls without public operands are not entered: what one party looks at alone does no
+    harm.
+    """
+    if session is None or not session.deployed:
+        return
+    facts = list(_public_facts([*args, *(kwargs or {}).items()]))
+    if facts:
+        session.transport.agree(name, *facts)
+
+
+def _public_facts(values: Iterable[Any]) -> Iterable[Any]:
+    """The numbers, texts and plain tensors among the arguments."""
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from _public_facts(value)
+        elif isinstance(value, (int, float, str, torch.dtype)) or type(value) is Tensor:
+            yield value
 
 
 def _named(error: NotImplementedError, name: str) -> UnsupportedOperationError:

@@ -67,8 +67,13 @@ class Recorder(SimulatedTransport):
 class Replay:
     """Gives one party the public values of an earlier run, and keeps what the party sends."""
 
+    failure = None
+
     def __init__(self, rounds: list[list[Tensor]]) -> None:
         self._rounds = iter(rounds)
+
+    def agree(self, *facts: object) -> None:
+        """The others are not here to disagree."""
 
     def open(self, batch: Sequence[Opening]) -> list[Tensor]:
         values = next(self._rounds)

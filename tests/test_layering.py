@@ -14,17 +14,18 @@ CSRC = ROOT / "csrc"
 # A room may import rooms of the lines above its own, and itself; never a neighbour on its line.
 ORDER = (
     ("_C",),
-    ("errors", "kernels"),
+    ("errors", "kernels", "release"),
+    ("network",),
     ("encoding", "transport", "provider"),
-    ("share",),
+    ("share", "deployment"),
     ("session",),
-    ("protocols",),
+    ("protocols", "preprocessing"),
     ("ops",),
     ("tensor",),
     ("front", "modules"),
     ("api",),
     ("__init__",),
-    ("syft",),
+    ("syft", "command"),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 ONLY_IMPORTER = {"_C": "kernels"}

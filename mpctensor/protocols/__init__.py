@@ -5,6 +5,7 @@ Adversary: passive; any n - 1 parties together learn nothing beyond what is decr
 sees requests only and colludes with no party.
 """
 
+from .agreement import Agreement
 from .bits import bit_mul, both, differ, duplicate, either, invert, select
 from .linear import (
     add,
@@ -57,6 +58,7 @@ from .smooth import (
 from .truncation import truncate
 
 __all__ = [
+    "Agreement",
     "Path",
     "absolute",
     "add",

@@ -185,8 +185,10 @@ def reveal(share: Share, receivers: Sequence[int] | None = None) -> Tensor | Non
     the rounding bit of the last truncation.
     """
     session = same_session(share)
+    session.transport.agree("reveal", share.scale, receivers)
     if share.public is not None:
-        return share.public.clone()
+        told = receivers is None or any(p in receivers for p in session.local)
+        return share.public.clone() if told else None
     messages = share.each(lambda _, part: part.clone(memory_format=torch.contiguous_format))
     opening = Opening(messages, "add", 64 * share.here.numel())
     if receivers is None:

@@ -2,7 +2,10 @@
 
 from .client import Dealt, PartyKeys
 from .dealer import Dealer, Provider, bilinear
+from .foresight import Step, foresee
+from .remote import RemoteProvider
 from .requests import BitView, Item, MaskView, Operand, Request
+from .service import Service
 
 __all__ = [
     "BitView",
@@ -13,6 +16,10 @@ __all__ = [
     "Operand",
     "PartyKeys",
     "Provider",
+    "RemoteProvider",
     "Request",
+    "Service",
+    "Step",
     "bilinear",
+    "foresee",
 ]

@@ -21,3 +21,8 @@ def mask_key(seed: bytes, nonce: bytes) -> bytes:
 def operation_key(seed: bytes, nonce: bytes, digest: bytes) -> bytes:
     """Keys everything else of one operation: output shares, bit masks, wrap bits."""
     return derive(seed, "operation", nonce, digest)
+
+
+def combined(*shares: bytes) -> bytes:
+    """A 32-byte seed or nonce to which every member has contributed fresh bytes of its own."""
+    return blake2b(b"".join(shares), digest_size=32, person=b"combined").digest()

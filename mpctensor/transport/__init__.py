@@ -6,7 +6,17 @@ the provider is never on it.
 """
 
 from .meter import Cost, Meter, cost
+from .network import NetworkTransport, reason
 from .opening import Opening, Transport
 from .simulated import SimulatedTransport
 
-__all__ = ["Cost", "Meter", "Opening", "SimulatedTransport", "Transport", "cost"]
+__all__ = [
+    "Cost",
+    "Meter",
+    "NetworkTransport",
+    "Opening",
+    "SimulatedTransport",
+    "Transport",
+    "cost",
+    "reason",
+]

@@ -91,15 +91,22 @@ def cost() -> Iterator[Cost]:
 
 
 class Meter:
-    """A session's counter. Nothing is kept unless a `cost()` is active."""
+    """A session's counter; counts are kept where a `cost()` is active only.
+
+    doing: the user's operation that runs now, for messages.
+    """
 
     def __init__(self) -> None:
         self._operation: str | None = None
 
+    @property
+    def doing(self) -> str:
+        return self._operation or "other"
+
     def _rows(self) -> Iterator[OpCost]:
         for record in _active:
             yield record.total
-            yield record.row(self._operation or "other")
+            yield record.row(self.doing)
 
     def count_round(self, sent: Sequence[int]) -> None:
         """One round in which party p sent `sent[p]` bytes in all."""
@@ -114,7 +121,7 @@ class Meter:
     @contextmanager
     def operation(self, name: str) -> Iterator[None]:
         """Book what follows under the user's operation `name` (the outermost one wins)."""
-        if not _active or self._operation is not None:
+        if self._operation is not None:
             yield
             return
         self._operation = name
@@ -122,10 +129,13 @@ class Meter:
         try:
             yield
         finally:
-            spent = perf_counter() - started
-            for record in _active:
-                row = record.row(name)
-                row.calls += 1
-                row.seconds += spent
-                record.total.calls += 1
             self._operation = None
+            if _active:
+                self._book(name, perf_counter() - started)
+
+    def _book(self, name: str, spent: float) -> None:
+        for record in _active:
+            row = record.row(name)
+            row.calls += 1
+            row.seconds += spent
+            record.total.calls += 1

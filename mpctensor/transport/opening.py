@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -23,8 +24,41 @@ class Opening:
     bits: int
 
 
+def combine(how: str, messages: Sequence[Tensor], own: int = 0) -> Tensor:
+    """The public value of the parties' messages; those of others than `own` are overwritten."""
+    if how == "stack":
+        return torch.stack(list(messages))
+    into = 1 if own == 0 else 0
+    total: Tensor = messages[into]
+    for p, message in enumerate(messages):
+        if p == into:
+            continue
+        if how == "add":
+            total.add_(message)
+        else:
+            total.bitwise_xor_(message)
+    return total
+
+
 class Transport(Protocol):
-    """Opens batches among the parties; every call is one round."""
+    """Opens batches among the parties; every call is one round.
+
+    failure: why nothing can be opened any more, or None.
+    """
+
+    failure: str | None
+
+    def agree(self, *facts: object) -> None:
+        """Facts that must be alike at all parties, in order; checked with the next round."""
+        ...
+
+    def abort(self, why: str) -> None:
+        """End the session early, and tell the peers why."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the peers."""
+        ...
 
     def open(self, batch: Sequence[Opening]) -> list[Tensor]:
         """The public values, in the order of the batch."""

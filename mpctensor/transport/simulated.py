@@ -4,40 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from .meter import Meter
-from .opening import Opening
+from .opening import Opening, combine
 
 
 class SimulatedTransport:
     """Openings among n parties that all live in this process."""
 
+    failure: str | None = None
+
     def __init__(self, n: int, meter: Meter) -> None:
         self.n = n
         self.meter = meter
+
+    def agree(self, *facts: object) -> None:
+        """All parties run one script here: there is nothing to compare."""
+
+    def abort(self, why: str) -> None:
+        """There is nobody to tell."""
+
+    def close(self) -> None:
+        """There is nobody to let go."""
 
     def open(self, batch: Sequence[Opening]) -> list[Tensor]:
         bits = sum(opening.bits for opening in batch)
         sent = -(-bits // 8) * (self.n - 1)
         self.meter.count_round([sent] * self.n)
-        return [_combine(opening) for opening in batch]
+        return [combine(opening.combine, opening.messages) for opening in batch]
 
     def gather(self, opening: Opening, receivers: Sequence[int]) -> Tensor | None:
         size = -(-opening.bits // 8)
         sent = [size * sum(r != p for r in receivers) for p in range(self.n)]
         self.meter.count_round(sent)
-        return _combine(opening)
-
-
-def _combine(opening: Opening) -> Tensor:
-    if opening.combine == "stack":
-        return torch.stack(opening.messages)
-    total: Tensor = opening.messages[0]
-    for message in opening.messages[1:]:
-        if opening.combine == "add":
-            total.add_(message)
-        else:
-            total.bitwise_xor_(message)
-    return total
+        return combine(opening.combine, opening.messages)

@@ -1,0 +1,207 @@
+"""How the members of a session come together.
+
+1. Parties call one another, later ones the earlier ones, and prove their names.
+2. Each introduces itself: settings, which must be alike, and fresh random shares of the session's
+   nonce and public seed, and of the seed that each pair has in common.
+3. All call the provider, which adds to the nonce and agrees with each party on a seed.
+The parties' seeds never go to the provider, nor the provider's to another party.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from ..errors import PeerError, SessionError
+from ..network import Caller, Channel, Identity, Listener, dial
+from ..provider import PartyKeys, RemoteProvider
+from ..provider.keys import combined
+from ..transport import Meter, NetworkTransport
+from .config import Config
+
+SEED = 32
+
+
+@dataclass(frozen=True)
+class Membership:
+    """What a party has once everybody is there. provider: None but at the last party."""
+
+    me: int
+    keys: PartyKeys
+    transport: NetworkTransport
+    provider: RemoteProvider | None
+    public_seed: bytes
+
+
+def join(
+    config: Config, name: str, meter: Meter, settings: dict[str, Any], replica: int = 0
+) -> Membership:
+    """Take part as `name` in the session that all parties of the configuration now begin.
+
+    settings: what must be alike at all parties, by name. replica: which of a party's replicas this
+    process is; replica r of a party meets replica r of the others, at the next r-th port.
+    Raises PeerError where somebody does not turn up within `startup` seconds or is not who it
+    should be, SessionError where settings differ.
+    """
+    me = config.names.index(name)
+    until = monotonic() + config.startup
+    identity = config.identity(name)
+    channels = _meet(config, identity, me, replica, until)
+    try:
+        return _introduce(config, identity, channels, meter, settings, replica, until)
+    except BaseException as error:
+        for channel in channels.values():
+            channel.close(text=type(error).__name__)
+        raise
+
+
+def _meet(
+    config: Config, identity: Identity, me: int, replica: int, until: float
+) -> dict[int, Channel]:
+    """A channel to every other party."""
+    topic = {"parties": list(config.names), "replica": replica}
+    later = set(config.names[me + 1 :])
+    reception = _Reception(topic, later)
+    listener = None
+    if later:
+        host, port = config.parties[me].address
+        listener = Listener(
+            identity, (host, port + replica), reception.judge, reception.arrived, config.timeout
+        )
+    channels = {}
+    try:
+        for p, peer in enumerate(config.parties[:me]):
+            address = (peer.address[0], peer.address[1] + replica)
+            channels[p] = dial(identity, address, peer.name, topic, until, config.timeout)
+        for caller in reception.wait(until):
+            channels[config.names.index(caller)] = reception.channels[caller]
+    except PeerError as error:
+        for channel in (*channels.values(), *reception.channels.values()):
+            channel.close()
+        failure = listener.last_failure if listener is not None else ""
+        raise PeerError(f"{error}; last refused: {failure}" if failure else str(error)) from error
+    finally:
+        if listener is not None:
+            listener.close()
+    return channels
+
+
+class _Reception:
+    """Receives the parties that call."""
+
+    def __init__(self, topic: dict[str, Any], expected: set[str]) -> None:
+        self.channels: dict[str, Channel] = {}
+        self._topic = topic
+        self._expected = expected
+        self._change = threading.Condition()
+
+    def judge(self, name: str, topic: dict[str, Any]) -> str | None:
+        if name not in self._expected:
+            return f"{name} is not expected here ({', '.join(sorted(self._expected))})"
+        if topic != self._topic:
+            return f"this session is of {self._topic}, not of {str(topic)[:200]}"
+        if name in self.channels:
+            return f"{name} is here already; does a second process use its name?"
+        return None
+
+    def arrived(self, caller: Caller) -> None:
+        with self._change:
+            if caller.name in self.channels:
+                caller.channel.close()
+                return
+            self.channels[caller.name] = caller.channel
+            self._change.notify_all()
+
+    def wait(self, until: float) -> set[str]:
+        with self._change:
+            while missing := self._expected - set(self.channels):
+                if not self._change.wait(until - monotonic()) and monotonic() >= until:
+                    raise PeerError(f"{', '.join(sorted(missing))} did not call in time")
+        return self._expected
+
+
+def _introduce(
+    config: Config,
+    identity: Identity,
+    channels: dict[int, Channel],
+    meter: Meter,
+    settings: dict[str, Any],
+    replica: int,
+    until: float,
+) -> Membership:
+    me = config.names.index(identity.name)
+    own = {"settings": settings, "nonce": _fresh().hex(), "public": _fresh().hex()}
+    pairs = {q: _fresh() for q in channels}
+    said: dict[int, dict[str, Any]] = {me: own}
+    for q, channel in channels.items():
+        channel.send_json({**own, "pair": pairs[q].hex()})
+    for q, channel in channels.items():
+        said[q] = channel.receive_json()
+        _same_settings(identity.name, settings, config.names[q], said[q].get("settings"))
+    everyone = range(len(config.names))
+    nonce = combined(*(_token(said[p], "nonce") for p in everyone))
+    public_seed = combined(*(_token(said[p], "public") for p in everyone))
+    seeds = {}
+    for q in channels:
+        theirs = _token(said[q], "pair")
+        seeds[q] = combined(*((pairs[q], theirs) if me < q else (theirs, pairs[q])))
+    channel, nonce, seed = _call_provider(config, identity, nonce, public_seed, replica, until)
+    transport = NetworkTransport(me, channels, meter, nonce)
+    provider = None
+    if me == len(config.names) - 1:
+        provider = RemoteProvider(channel, config.timeout, transport.fail)
+    else:
+        channel.close()
+    return Membership(me, PartyKeys(seed, seeds, nonce), transport, provider, public_seed)
+
+
+def _call_provider(
+    config: Config,
+    identity: Identity,
+    nonce: bytes,
+    public_seed: bytes,
+    replica: int,
+    until: float,
+) -> tuple[Channel, bytes, bytes]:
+    """(channel, the session's nonce, the seed shared with the provider)."""
+    share = _fresh()
+    topic = {
+        "parties": list(config.names),
+        "session": combined(public_seed, b"session").hex(),
+        "nonce": nonce.hex(),
+        "seed": share.hex(),
+    }
+    provider = config.provider
+    channel = dial(identity, provider.address, provider.name, topic, until, config.startup)
+    said = channel.receive_json()
+    final = combined(nonce, _token(said, "nonce"))
+    return channel, final, combined(share, _token(said, "seed"))
+
+
+def _fresh() -> bytes:
+    return secrets.token_bytes(SEED)
+
+
+def _token(said: dict[str, Any], key: str) -> bytes:
+    try:
+        value = bytes.fromhex(said[key])
+    except (KeyError, TypeError, ValueError):
+        value = b""
+    if len(value) != SEED:
+        raise SessionError(f"an introduction without a usable `{key}`")
+    return value
+
+
+def _same_settings(mine: str, own: dict[str, Any], peer: str, theirs: Any) -> None:
+    theirs = theirs if isinstance(theirs, dict) else {}
+    for key in sorted({*own, *theirs}):
+        if own.get(key) != theirs.get(key):
+            raise SessionError(
+                f"`{key}` is {own.get(key)!r} at {mine} and {str(theirs.get(key))[:100]!r} at"
+                f" {peer}: every party must use the same"
+            )
+
+

@@ -1,0 +1,300 @@
+"""A channel: frames both ways between this process and one other, a connection for each direction.
+
+One connection a direction keeps full duplex simple: OpenSSL allows one thread at a time on a
+connection, so a large frame is sent by a thread of its own while the caller receives. A frame is a
+fixed header and a payload whose size the receiver knows beforehand; what a header claims is
+compared with that, never believed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import socket
+import struct
+import threading
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from time import monotonic
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import PeerError, SessionError
+from .identity import why
+
+HEADER = struct.Struct("<4sBxHQ16s")  # magic, kind, length of text, of payload, digest
+MAGIC = b"mpc1"
+EMPTY = bytes(16)
+INLINE = 1 << 15  # bytes that fit every socket buffer: sent by the caller itself
+PIECE = 1 << 20  # bytes of one call: the timeout is for progress, not for the whole
+MOST_WAITING = 1 << 28  # bytes queued for sending before the caller has to wait
+MOST_TEXT = 1 << 12
+MOST_JSON = 1 << 14
+
+
+class Kind(IntEnum):
+    """What a frame is."""
+
+    MEETING = 1  # JSON of the introductions
+    OPENING = 2  # messages of one round
+    REQUESTS = 3  # to the provider
+    CORRECTIONS = 4  # from it
+    ABORT = 5  # the sender's session broke; the text says why
+    BYE = 6  # the sender's session has ended
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame's header. text: what the sender is doing. size: bytes of the payload."""
+
+    kind: Kind
+    text: str
+    size: int
+    digest: bytes
+
+
+def bytes_of(tensor: Tensor) -> memoryview:
+    """The memory of a contiguous tensor as bytes; the view does not keep the tensor alive."""
+    size = tensor.numel() * tensor.element_size()
+    if size == 0:
+        return memoryview(b"")
+    return memoryview((ctypes.c_char * size).from_address(tensor.data_ptr())).cast("B")
+
+
+class Channel:
+    """Frames to and from one peer. sent, received: bytes so far, headers included."""
+
+    def __init__(
+        self, peer: str, outgoing: socket.socket, incoming: socket.socket, timeout: float
+    ) -> None:
+        self.peer = peer
+        self.sent = self.received = 0
+        self._outgoing, self._incoming = outgoing, incoming
+        self._timeout = timeout
+        self._sender = _Sender(outgoing)
+        self._ended: SessionError | None = None
+        for connection in (outgoing, incoming):
+            _prepare(connection, timeout)
+        _OPEN.add(self)
+
+    def wait_forever(self) -> None:
+        """Silence from this peer is normal: it speaks when it is asked (keep-alives go on)."""
+        self._incoming.settimeout(None)
+
+    # Sending
+
+    def send(
+        self,
+        kind: Kind,
+        payload: Sequence[memoryview | bytes] = (),
+        *,
+        text: str = "",
+        digest: bytes = EMPTY,
+        keep: object = None,
+    ) -> None:
+        """Send a frame; `keep` lives until its payload has left.
+
+        Returns before a large frame has left. A peer that is gone is noticed by `receive`, which
+        also finds the reason that it may have given.
+        """
+        words = text.encode()[:MOST_TEXT]
+        size = sum(len(piece) for piece in payload)
+        head = HEADER.pack(MAGIC, kind, len(words), size, digest) + words
+        self.sent += len(head) + size
+        if len(head) + size <= INLINE:
+            self._sender.put([b"".join((head, *payload))], len(head) + size, keep, inline=True)
+        else:
+            self._sender.put([head, *payload], len(head) + size, keep, inline=False)
+
+    # Receiving
+
+    def receive(self, *kinds: Kind) -> Frame:
+        """The next header, of one of these kinds.
+
+        Raises PeerError where the peer is gone, silent for too long or says that it lost someone,
+        SessionError where it has ended its session or speaks out of turn.
+        """
+        head = bytearray(HEADER.size)
+        self.receive_into(memoryview(head))
+        magic, kind, words, size, digest = HEADER.unpack(head)
+        if magic != MAGIC or words > MOST_TEXT or kind not in Kind._value2member_map_:
+            raise self._end(SessionError(f"{self.peer} sent what is no message of a session"))
+        text = bytearray(words)
+        self.receive_into(memoryview(text))
+        frame = Frame(Kind(kind), text.decode(errors="replace"), size, digest)
+        if frame.kind in kinds:
+            return frame
+        raise self._end(self._unexpected(frame))
+
+    def receive_into(self, buffer: memoryview) -> None:
+        """Fill the buffer from the connection."""
+        if self._ended is not None:
+            raise self._ended
+        got, size = 0, len(buffer)
+        try:
+            while got < size:
+                count = self._incoming.recv_into(buffer[got : got + PIECE])
+                if count == 0:
+                    raise ConnectionError("the connection was closed without a word")
+                got += count
+        except OSError as error:
+            raise self._end(self._lost(error)) from error
+        finally:
+            self.received += got
+
+    def payload(self, frame: Frame, most: int) -> bytes:
+        """The payload of a frame whose size is not known beforehand; at most `most` bytes."""
+        if frame.size > most:
+            raise self._end(
+                SessionError(
+                    f"{self.peer} announced a message of {frame.size} bytes; at most {most} here"
+                )
+            )
+        payload = bytearray(frame.size)
+        self.receive_into(memoryview(payload))
+        return bytes(payload)
+
+    def send_json(self, value: dict[str, Any]) -> None:
+        """A message of the introductions."""
+        self.send(Kind.MEETING, [json.dumps(value).encode()])
+
+    def receive_json(self) -> dict[str, Any]:
+        """Its counterpart; SessionError for anything else."""
+        try:
+            value = json.loads(self.payload(self.receive(Kind.MEETING), MOST_JSON))
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise self._end(SessionError(f"{self.peer} introduced itself in no way known here"))
+        return value
+
+    def _lost(self, error: OSError) -> PeerError:
+        if isinstance(error, TimeoutError):
+            return PeerError(
+                f"{self.peer} sent nothing for {self._timeout:g} s; `timeout` sets how long to wait"
+            )
+        return PeerError(f"{self.peer} is gone: {why(error)}")
+
+    def _unexpected(self, frame: Frame) -> SessionError:
+        if frame.kind is Kind.ABORT:
+            return PeerError(f"{self.peer} gave up: {frame.text}")
+        if frame.kind is Kind.BYE:
+            return PeerError(f"{self.peer} has ended its session; nothing more comes from there")
+        return SessionError(f"{self.peer} sent {frame.kind.name.lower()} out of turn")
+
+    def _end(self, error: SessionError) -> SessionError:
+        self._ended = error
+        return error
+
+    # The end
+
+    def close(self, kind: Kind = Kind.BYE, text: str = "", patience: float = 5.0) -> None:
+        """Say goodbye (or why not), wait until it has left, and close; safe to call twice."""
+        if self in _OPEN:
+            _OPEN.discard(self)
+            self.send(kind, text=text)
+            self._sender.finish(patience)
+        self._drop()
+
+    def _drop(self) -> None:
+        for connection in (self._outgoing, self._incoming):
+            connection.close()
+
+
+class _Sender:
+    """Sends what is queued, in order; a thread of its own once something is too large to wait for.
+
+    Errors are kept, not raised: the receiving side finds out what happened.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._queue: deque[tuple[list[memoryview | bytes], int, object]] = deque()
+        self._waiting = 0
+        self._change = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._failed = self._finished = False
+
+    def put(
+        self, pieces: list[memoryview | bytes], size: int, keep: object, *, inline: bool
+    ) -> None:
+        with self._change:
+            if inline and not self._waiting:
+                self._send(pieces)
+                return
+            while self._waiting > MOST_WAITING and not self._failed:
+                self._change.wait()
+            self._queue.append((pieces, size, keep))
+            self._waiting += size
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+            self._change.notify_all()
+
+    def _send(self, pieces: list[memoryview | bytes]) -> None:
+        if self._failed:
+            return
+        try:
+            for piece in pieces:
+                whole = memoryview(piece)
+                for start in range(0, len(whole), PIECE):
+                    self._connection.sendall(whole[start : start + PIECE])
+        except OSError:
+            self._failed = True
+
+    def _run(self) -> None:
+        while True:
+            with self._change:
+                while not self._queue:
+                    if self._finished:
+                        return
+                    self._change.wait()
+                pieces, size, keep = self._queue.popleft()
+            self._send(pieces)
+            del pieces, keep
+            with self._change:
+                self._waiting -= size
+                self._change.notify_all()
+
+    def finish(self, patience: float) -> None:
+        """Wait until everything has left, or nothing more can."""
+        until = monotonic() + patience
+        with self._change:
+            self._finished = True
+            self._change.notify_all()
+            while self._waiting and not self._failed and monotonic() < until:
+                self._change.wait(max(0.0, until - monotonic()))
+
+
+def _prepare(connection: socket.socket, timeout: float) -> None:
+    """No delay for small messages; a machine that vanished is noticed within the timeout."""
+    connection.settimeout(timeout)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", max(1, int(timeout // 4))),
+        ("TCP_KEEPINTVL", max(1, int(timeout // 8))),
+        ("TCP_KEEPCNT", 4),
+        ("TCP_USER_TIMEOUT", max(1000, int(timeout * 1000))),
+    ):
+        option = getattr(socket, name, None)
+        if option is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+_OPEN: weakref.WeakSet[Channel] = weakref.WeakSet()
+
+
+def _forget_in_child() -> None:
+    """A forked child holds copies of the connections, and would keep them open for the peers."""
+    for channel in list(_OPEN):
+        channel._drop()
+    _OPEN.clear()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,96 @@
+"""Who a process is, and who is at the other end: TLS contexts and the names in certificates."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import PeerError, SessionError
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A member's name with the files that prove it.
+
+    certificate, key: PEM files of this member. ca: PEM file of the authorities that may vouch for
+    members. All None: plain TCP, which is for loopback only and proves nothing.
+    """
+
+    name: str
+    certificate: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+
+    @property
+    def plain(self) -> bool:
+        return self.certificate is None
+
+    def wrap(self, raw: socket.socket, server: bool) -> tuple[socket.socket, str | None]:
+        """The connection under TLS, and the name in the peer's certificate (None for plain TCP).
+
+        Raises ssl.SSLError or OSError where the handshake fails, PeerError for a nameless peer.
+        """
+        if self.plain:
+            return raw, None
+        wrapped = self._context(server).wrap_socket(raw, server_side=server)
+        return wrapped, certificate_name(wrapped.getpeercert())
+
+    def _context(self, server: bool) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.check_hostname = False  # members are named by us, not by the DNS: see `meet`
+        context.verify_mode = ssl.CERT_REQUIRED
+        if server:
+            context.num_tickets = 0  # a sender never reads, so nothing may be left unread there
+        try:
+            context.load_verify_locations(cafile=self.ca)
+            context.load_cert_chain(str(self.certificate), str(self.key), password=_no_password)
+        except (OSError, ValueError) as error:
+            raise SessionError(
+                f"the certificate files of {self.name} cannot be used ({self.certificate},"
+                f" {self.key}, {self.ca}): {error}"
+            ) from error
+        return context
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted with a password; decrypt it for use by a service")
+
+
+def certificate_name(certificate: Any) -> str:
+    """The one name that a certificate gives: its DNS name, else its common name."""
+    names = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"]
+    if not names:
+        subject = [pair for part in certificate.get("subject", ()) for pair in part]
+        names = [value for kind, value in subject if kind == "commonName"]
+    if len(names) != 1:
+        raise PeerError(f"a certificate must name exactly one member; this one names {names}")
+    return str(names[0])
+
+
+def why(error: BaseException) -> str:
+    """What went wrong with a connection, in words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        return f"TLS failed: {reason}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its loopback interface."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,168 @@
+"""The last party's side of a provider that runs elsewhere.
+
+Requests leave at once and corrections are waited for where a protocol first uses them, so dealing
+overlaps with the rounds between. What can be foreseen is dealt ahead; what was not foreseen is
+asked for when it comes. Each correction is handed out once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from time import monotonic, perf_counter
+from typing import overload
+
+from torch import Tensor
+
+from ..errors import PeerError, SessionError
+from ..network import Channel, Kind
+from .corrections import receive, wire_size
+from .requests import Request
+from .spool import Spool
+from .wire import encode
+
+AHEAD = "ahead"  # the text of a frame whose requests may wait for those that do not say so
+
+MOST_AT_ONCE = 256  # requests in one frame
+
+
+def tag(request: Request) -> bytes:
+    """What a frame of corrections calls its request."""
+    return request.digest[:16]
+
+
+class RemoteProvider:
+    """Asks a provider over a channel. failed: told of what ends the session.
+
+    waited: seconds that protocols spent waiting for corrections.
+    """
+
+    def __init__(
+        self, channel: Channel, timeout: float, failed: Callable[[BaseException], None]
+    ) -> None:
+        self.channel = channel
+        self.waited = 0.0
+        self._timeout = timeout
+        self._failed = failed
+        self._expected: dict[bytes, Request] = {}  # by the start of their digest
+        self._arrived: dict[bytes, Callable[[], list[Tensor]]] = {}
+        self._ahead: set[bytes] = set()
+        self._spool_of: dict[bytes, Spool] = {}
+        self._spools: list[Spool] = []
+        self._change = threading.Condition()
+        self._error: SessionError | None = None
+        channel.wait_forever()
+        threading.Thread(target=self._receive, daemon=True).start()
+
+    def deal(self, request: Request) -> Sequence[Tensor]:
+        """The corrections of a request, on their way."""
+        with self._change:
+            known = self._known(request)
+            self._ahead.discard(tag(request))
+        if not known:
+            self._ask([request], "")
+        return Corrections(self, request)
+
+    def deal_ahead(
+        self, requests: Sequence[Request], path: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Have corrections dealt for requests that are likely to come.
+
+        What was dealt ahead before, and is not among them, is given up. path: a new file that
+        takes them; then this returns when all are there.
+        """
+        spool = None if path is None else Spool(path)
+        with self._change:
+            self._spools += [] if spool is None else [spool]
+            self._spool_of.update((tag(request), spool) for request in requests if spool)
+            fresh = [request for request in requests if not self._known(request)]
+            stale = self._ahead - {tag(request) for request in requests}
+            self._ahead = {tag(request) for request in requests}
+            for name in stale:
+                self._arrived.pop(name, None)
+        for start in range(0, len(fresh), MOST_AT_ONCE):
+            self._ask(fresh[start : start + MOST_AT_ONCE], AHEAD)
+        if spool is not None:
+            self._wait(lambda: not any(tag(request) in self._expected for request in fresh))
+
+    def _known(self, request: Request) -> bool:
+        return tag(request) in self._expected or tag(request) in self._arrived
+
+    def _ask(self, requests: Sequence[Request], text: str) -> None:
+        with self._change:
+            self._expected.update((tag(request), request) for request in requests)
+        payload = encode(requests)
+        self.channel.send(Kind.REQUESTS, [payload], text=text, keep=payload)
+
+    def _receive(self) -> None:
+        try:
+            while True:
+                self._receive_one()
+        except SessionError as error:
+            with self._change:
+                self._error = error
+                self._change.notify_all()
+
+    def _receive_one(self) -> None:
+        frame = self.channel.receive(Kind.CORRECTIONS)
+        request = self._expected.get(frame.digest)
+        if request is None or frame.size != wire_size(request):
+            raise SessionError(f"{self.channel.peer} dealt what nobody asked for")
+        dealt = receive(self.channel, request)
+        spool = self._spool_of.pop(frame.digest, None)
+        arrived = (lambda: dealt) if spool is None else spool.keep(dealt)
+        with self._change:
+            del self._expected[frame.digest]
+            self._arrived[frame.digest] = arrived
+            self._change.notify_all()
+
+    def take(self, request: Request) -> list[Tensor]:
+        """Wait for the corrections of a request, and hand them out, once."""
+        started = perf_counter()
+        self._wait(lambda: tag(request) in self._arrived)
+        self.waited += perf_counter() - started
+        return self._arrived.pop(tag(request))()
+
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        """Wait until something has arrived; whatever goes wrong ends the session."""
+        try:
+            with self._change:
+                until = monotonic() + self._timeout
+                while not ready():
+                    if self._error is not None:
+                        raise self._error
+                    if not self._change.wait(until - monotonic()) and monotonic() >= until:
+                        raise PeerError(
+                            f"{self.channel.peer} dealt nothing for {self._timeout:g} s; `timeout`"
+                            " sets how long to wait"
+                        )
+        except BaseException as error:
+            self._failed(error)
+            raise
+
+    def close(self) -> None:
+        self.channel.close()
+        for spool in self._spools:
+            spool.close()
+
+
+class Corrections(Sequence[Tensor]):
+    """The corrections of one request; the first use waits for them."""
+
+    def __init__(self, provider: RemoteProvider, request: Request) -> None:
+        self._provider = provider
+        self._request = request
+        self._dealt: list[Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self._request.layout)
+
+    @overload
+    def __getitem__(self, item: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, item: slice) -> Sequence[Tensor]: ...
+    def __getitem__(self, item: int | slice) -> Tensor | Sequence[Tensor]:
+        if self._dealt is None:
+            self._dealt = self._provider.take(self._request)
+        return self._dealt[item]

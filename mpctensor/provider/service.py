@@ -1,0 +1,214 @@
+"""The provider as a service: deals for sessions of the parties it is told to serve.
+
+It knows no script. A session begins when all its parties have called with proof of their names, and
+ends with the last party's connection. Only the last party sends requests; they are checked and
+charged before anything is allocated. What is dealt ahead yields to what is needed now.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from ..errors import RequestError, SessionError
+from ..network import Caller, Identity, Kind, Listener, bytes_of
+from .corrections import packed
+from .dealer import Dealer
+from .keys import combined
+from .limits import Limits, Quota
+from .remote import AHEAD, tag
+from .requests import Request
+from .wire import decode
+
+MOST_SESSIONS = 64
+Log = Callable[[str], None]
+
+
+class Service:
+    """Serves sessions among `parties` at an address until closed.
+
+    startup: seconds that the parties of a session have to turn up. log: gets a line for what
+    begins and ends; never a secret. Raises SessionError where the address cannot be had.
+    """
+
+    def __init__(
+        self,
+        me: Identity,
+        address: tuple[str, int],
+        parties: Sequence[str],
+        *,
+        timeout: float,
+        startup: float,
+        limits: Limits | None = None,
+        log: Log = lambda line: None,
+    ) -> None:
+        self.parties = tuple(parties)
+        self.log = log
+        self._limits = limits or Limits()
+        self._startup = startup
+        self._lock = threading.Lock()
+        self._gathering: dict[str, dict[str, Caller]] = {}
+        self._running: dict[str, _Session] = {}
+        self._listener = Listener(me, address, self._judge, self._arrived, timeout)
+        self.port = self._listener.port
+
+    def close(self) -> None:
+        """Take no more sessions and end those that run."""
+        self._listener.close()
+        with self._lock:
+            waiting = [caller for callers in self._gathering.values() for caller in callers.values()]
+            running = list(self._running.values())
+            self._gathering.clear()
+        for caller in waiting:
+            caller.channel.close(Kind.ABORT, "the provider was shut down")
+        for session in running:
+            session.end("the provider was shut down")
+
+    def _judge(self, name: str, topic: dict[str, object]) -> str | None:
+        if name not in self.parties:
+            return f"{name} is none of the parties served here ({', '.join(self.parties)})"
+        if topic.get("parties") != list(self.parties):
+            return f"the parties served here are {', '.join(self.parties)}, in this order"
+        if not all(_is_token(topic.get(key)) for key in ("session", "nonce", "seed")):
+            return "the call names no session, nonce and seed"
+        session = str(topic["session"])
+        with self._lock:
+            if name in self._gathering.get(session, ()) or session in self._running:
+                return f"{name} is in this session already; does a second process use its name?"
+            if len(self._running) + len(self._gathering) >= MOST_SESSIONS:
+                return f"{MOST_SESSIONS} sessions are running already"
+        return None
+
+    def _arrived(self, caller: Caller) -> None:
+        session = str(caller.topic["session"])
+        with self._lock:
+            callers = self._gathering.setdefault(session, {})
+            if caller.name in callers:
+                late = caller
+            else:
+                late = None
+                callers[caller.name] = caller
+            if len(callers) == 1:
+                alarm = threading.Timer(self._startup, self._give_up, (session,))
+                alarm.daemon = True
+                alarm.start()
+            complete = len(callers) == len(self.parties)
+            if complete:
+                del self._gathering[session]
+        if late is not None:
+            late.channel.close(Kind.ABORT, f"{late.name} is in this session already")
+        elif complete:
+            self._begin(session, [callers[name] for name in self.parties])
+
+    def _give_up(self, session: str) -> None:
+        with self._lock:
+            callers = self._gathering.pop(session, {})
+        missing = ", ".join(name for name in self.parties if name not in callers)
+        for caller in callers.values():
+            caller.channel.close(Kind.ABORT, f"{missing} did not call within {self._startup:g} s")
+
+    def _begin(self, name: str, callers: Sequence[Caller]) -> None:
+        nonces = {str(caller.topic["nonce"]) for caller in callers}
+        if len(nonces) > 1:
+            for caller in callers:
+                caller.channel.close(Kind.ABORT, "the parties do not agree on a nonce")
+            return
+        share = secrets.token_bytes(32)
+        nonce = combined(bytes.fromhex(nonces.pop()), share)
+        seeds = []
+        for caller in callers:
+            own = secrets.token_bytes(32)
+            seeds.append(combined(bytes.fromhex(str(caller.topic["seed"])), own))
+            caller.channel.send_json({"nonce": share.hex(), "seed": own.hex()})
+        session = _Session(
+            Dealer(seeds, nonce), callers, self._limits, lambda why: self._ended(name, why)
+        )
+        with self._lock:
+            self._running[name] = session
+        self.log(f"session {name[:8]} of {', '.join(self.parties)} begins")
+        session.start()
+
+    def _ended(self, name: str, why: str) -> None:
+        with self._lock:
+            self._running.pop(name, None)
+        self.log(f"session {name[:8]} has ended: {why}")
+
+
+class _Session:
+    """One session's requests, and the thread that deals for them."""
+
+    def __init__(
+        self,
+        dealer: Dealer,
+        callers: Sequence[Caller],
+        limits: Limits,
+        ended: Callable[[str], None],
+    ) -> None:
+        self._dealer = dealer
+        self._channels = [caller.channel for caller in callers]
+        self._limits, self._quota = limits, Quota(limits)
+        self._ended = ended
+        self._now: deque[Request] = deque()
+        self._later: deque[Request] = deque()
+        self._change = threading.Condition()
+        self._over = False
+
+    def start(self) -> None:
+        for channel in self._channels[:-1]:
+            channel.close()  # they have their seeds and need nothing more
+        self._channels[-1].wait_forever()
+        for work in (self._receive, self._deal):
+            threading.Thread(target=self._until_the_end, args=(work,), daemon=True).start()
+
+    def end(self, why: str) -> None:
+        """End the session; its last party is told why."""
+        with self._change:
+            if self._over:
+                return
+            self._over = True
+            self._change.notify_all()
+        self._channels[-1].close(Kind.ABORT, why)
+        self._ended(why)
+
+    def _until_the_end(self, work: Callable[[], None]) -> None:
+        try:
+            while not self._over:
+                work()
+        except (SessionError, RequestError) as error:
+            self.end(str(error))
+        except Exception as error:  # a bug: the parties are told that, and no more
+            self.end(f"the provider met a {type(error).__name__}")
+            raise
+
+    def _receive(self) -> None:
+        channel = self._channels[-1]
+        frame = channel.receive(Kind.REQUESTS)
+        requests = decode(channel.payload(frame, self._limits.frame_bytes), self._limits)
+        for request in requests:
+            self._quota.charge(request)
+        with self._change:
+            (self._later if frame.text == AHEAD else self._now).extend(requests)
+            self._change.notify_all()
+
+    def _deal(self) -> None:
+        with self._change:
+            while not self._now and not self._later and not self._over:
+                self._change.wait()
+            if self._over:
+                return
+            request = (self._now or self._later).popleft()
+        dealt = packed(request, self._dealer.deal(request))
+        payload = [bytes_of(value) for value in dealt]
+        self._channels[-1].send(Kind.CORRECTIONS, payload, digest=tag(request), keep=dealt)
+
+
+def _is_token(value: object) -> bool:
+    """32 random bytes, in hexadecimal."""
+    try:
+        return isinstance(value, str) and len(value) == 64 and len(bytes.fromhex(value)) == 32
+    except ValueError:
+        return False
+
+
