@@ -26,6 +26,7 @@ from .share import ABSENT
 from .transport import Meter, SimulatedTransport, Transport
 
 MAX_PRECISION = 24
+LINKS = ("lan", "wan")
 
 
 def check_precision(precision: int, base: int) -> int:
@@ -44,12 +45,23 @@ def check_precision(precision: int, base: int) -> int:
     return unit
 
 
+def check_link(link: str) -> str:
+    """What the protocols save: bytes from the provider ("lan") or rounds ("wan")."""
+    if link not in LINKS:
+        raise SessionError(
+            f"`link` is {link!r}; use 'lan' (fewer bytes from the provider) or 'wan' (fewer rounds"
+            " between the parties, where messages take long)"
+        )
+    return link
+
+
 class Session:
     """One run of the protocol among named parties. Made by `mpctensor.init`.
 
     names: the parties. provider_name: who deals. local: indices of the parties in this process.
-    unit: the default working scale (2 ** 16). meter: counts rounds and bytes. describe: how a
-    tensor of this session prints itself, where that is not the usual form.
+    unit: the default working scale (2 ** 16). meter: counts rounds and bytes. link: "lan" or "wan",
+    the same at every party. describe: how a tensor of this session prints itself, where that is not
+    the usual form.
     """
 
     describe: Callable[[Any], str] | None = None
@@ -66,7 +78,9 @@ class Session:
         transport: Transport,
         meter: Meter,
         public_seed: bytes,
+        link: str = "lan",
     ) -> None:
+        self.link = check_link(link)
         self.names = tuple(names)
         self.provider_name = provider_name
         self.n = len(self.names)
@@ -226,12 +240,15 @@ def init(
     precision: int = 16,
     base: int = 2,
     seed: int | None = None,
+    link: str = "lan",
 ) -> Session:
     """Make the active session: simulated, every party and the provider in this process.
 
     parties: two or more distinct names. provider: another name. precision: digits of fixed point in
     `base` (2: bits, 10: decimal digits). seed: makes the run repeatable, for tests only (shares
-    then follow from the seed and protect nothing). Use as a context manager to close it at the end.
+    then follow from the seed and protect nothing). link: "wan" takes a round off every comparison
+    (and ReLU, maximum, ...) for four to five times the bytes from the provider: for parties whose
+    messages take long. Use as a context manager to close it at the end.
     Raises SessionError for bad names or settings.
     """
     names = check_names(parties, provider)
@@ -239,7 +256,8 @@ def init(
         raise SessionError(
             "`config`: deployed sessions are not available in this version; leave it out"
         )
-    session = simulated(names, provider, unit=check_precision(precision, base), seed=seed)
+    unit = check_precision(precision, base)
+    session = simulated(names, provider, unit=unit, seed=seed, link=link)
     _stack.append(session)
     return session
 
@@ -268,6 +286,7 @@ def simulated(
     *,
     unit: int,
     seed: int | None = None,
+    link: str = "lan",
     local: Sequence[int] | None = None,
     transport: Transport | None = None,
     provider: Provider | None = None,
@@ -294,6 +313,7 @@ def simulated(
         transport=transport or SimulatedTransport(n, meter),
         meter=meter,
         public_seed=public_seed,
+        link=link,
     )
 
 
