@@ -65,7 +65,9 @@ constexpr int monomial_planes(Kind kind, int level) {
                        : (2 * sets - size - 1) * count;
 }
 
-constexpr int kMostRows = rows_planes(Kind::equal_wide), kMostMessages = 27, kMostTops = 4;
+// The most of any kind and level.
+constexpr int kMostRows = rows_planes(Kind::equal_wide);
+constexpr int kMostMessages = message_planes(Kind::less, 1), kMostTops = tops_planes(Kind::less, 1);
 constexpr int kMostMonomials = monomial_planes(Kind::less_wide, 1);
 
 // The same stream of several parties.
