@@ -25,13 +25,14 @@ except ModuleNotFoundError as error:
 
 from mpctensor.kernels.arguments import Source, words
 from mpctensor.kernels.compare import (
+    EQUAL,
+    EQUAL_WIDE,
+    LESS,
+    LESS_WIDE,
+    Digits,
     beta_deal,
     bit_hat,
     bit_values,
-    equal_lookup,
-    equal_merge,
-    equal_merge_deal,
-    equal_rows_deal,
     lookup,
     merge,
     merge_deal,
@@ -66,6 +67,11 @@ from mpctensor.kernels.truncate import (
 )
 
 __all__ = [
+    "EQUAL",
+    "EQUAL_WIDE",
+    "LESS",
+    "LESS_WIDE",
+    "Digits",
     "Source",
     "beta_deal",
     "bit_hat",
@@ -75,10 +81,6 @@ __all__ = [
     "conv",
     "conv_input",
     "conv_weight",
-    "equal_lookup",
-    "equal_merge",
-    "equal_merge_deal",
-    "equal_rows_deal",
     "force_isa",
     "isa",
     "lookup",

@@ -18,10 +18,9 @@ from .. import kernels
 from .keys import mask_key, operation_key
 from .requests import (
     BETA,
-    MASKS_1,
-    MASKS_2,
-    MONOMIALS_1,
-    MONOMIALS_2,
+    DIGITS,
+    MASKS,
+    MONOMIALS,
     ROWS,
     VALUES,
     WRAP_BITS,
@@ -80,7 +79,7 @@ class Dealer:
     def beta(self, request: Request, threshold: int) -> Tensor:
         """The plane beta = beta' xor msb(r) of a comparison; for an equality beta'."""
         stream = threshold_stream(threshold, BETA)
-        if request.op == "equal":
+        if not DIGITS[request.op].order:
             n = prod(request.operands[0].size)
             return kernels.prg_bundle(self.keys(request), stream, 1, n)[0]
         return kernels.beta_deal(self.flat(request.operands[0]), self.keys(request), stream)
@@ -163,15 +162,13 @@ def _deal_compare(dealer: Dealer, request: Request) -> list[Tensor]:
     n = r.numel()
     keys = dealer.keys(request)
     others = keys[:-16]
-    equality = request.op == "equal"
-    rows_deal = kernels.equal_rows_deal if equality else kernels.rows_deal
-    merge_deal = kernels.equal_merge_deal if equality else kernels.merge_deal
+    digits = DIGITS[request.op]
     kind, shift, thresholds = request.params
-    dealt = [rows_deal(r, others, ROWS)]
+    dealt = [kernels.rows_deal(digits, r, others, ROWS)]
     for t in range(thresholds):
-        for level, masks, monomials in ((1, MASKS_1, MONOMIALS_1), (2, MASKS_2, MONOMIALS_2)):
-            streams = threshold_stream(t, masks), threshold_stream(t, monomials)
-            dealt.append(merge_deal(level, n, keys, streams[0], others, streams[1]))
+        for i in range(digits.merges):
+            masks, monomials = threshold_stream(t, MASKS[i]), threshold_stream(t, MONOMIALS[i])
+            dealt.append(kernels.merge_deal(digits, i + 1, n, keys, masks, others, monomials))
         beta = dealer.beta(request, t)
         values = threshold_stream(t, VALUES)
         if kind == "bit":
@@ -189,8 +186,7 @@ DEALERS: dict[str, Callable[[Dealer, Request], list[Tensor]]] = {
     "wrap": _deal_wrap,
     "open_shift": _deal_open_shift,
     "open_divide": _deal_open_divide,
-    "less_than": _deal_compare,
-    "equal": _deal_compare,
+    **dict.fromkeys(DIGITS, _deal_compare),
     **SMOOTH,
 }
 __all__ = ["DEALERS", "Dealer", "Item", "MaskView", "Provider", "bilinear", "check_view"]
