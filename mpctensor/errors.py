@@ -23,3 +23,7 @@ class SessionError(MPCError, RuntimeError):
 
 class PeerError(SessionError):
     """A peer is gone, timed out, or is not who it claims to be."""
+
+
+class RequestError(MPCError, ValueError):
+    """A request to the provider is malformed, or asks for more than the provider's settings let."""

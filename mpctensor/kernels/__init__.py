@@ -45,6 +45,7 @@ from mpctensor.kernels.compare import (
 from mpctensor.kernels.cpu import force_isa, isa
 from mpctensor.kernels.prg import prg, prg_bundle, prg_combine
 from mpctensor.kernels.ring import (
+    Geometry,
     bit_product_share,
     bit_share,
     conv,
@@ -66,6 +67,7 @@ from mpctensor.kernels.truncate import (
 )
 
 __all__ = [
+    "Geometry",
     "Source",
     "beta_deal",
     "bit_hat",
