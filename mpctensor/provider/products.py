@@ -21,6 +21,7 @@ Size = tuple[int, ...]
 
 # How many parameters a map has besides its name and the result's size.
 OPTIONS = {"mul": 0, "matmul": 0, "conv": 4, "conv_input": 5, "conv_weight": 5}
+CLASS_WORK = 1 << 12  # of a residue class of conv_input, which is a matrix product of its own
 MOST_STEP = 1 << 24  # of strides and dilations: the kernels multiply them by sizes
 
 CONVOLUTIONS: dict[str, Callable[..., Tensor]] = {
@@ -142,7 +143,7 @@ def _residue_work(stride: Sequence[int], x: Size, w: Size) -> tuple[int, int]:
     """Steps and words that conv_input spends on the residue classes of the stride."""
     counts = [min(s, n) for s, n in zip(stride, x[2:], strict=True)]
     found = sum(count * k for count, k in zip(counts, w[2:], strict=True))
-    each = x[1] + w[0] + sum(w[2:]) + 64 * len(x)
+    each = x[1] + w[0] + sum(w[2:]) + CLASS_WORK
     return found + prod(counts) * each, 16 * (sum(counts) + sum(w[2:]))
 
 
