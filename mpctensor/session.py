@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from . import kernels
+from .deployment import Config, join, load
 from .encoding import RANGE_BITS
 from .errors import SessionError
-from .deployment import Config, join, load
 from .provider import (
     Dealer,
     Dealt,

@@ -21,6 +21,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,17 +78,18 @@ class Config:
         member = self.member(name)
         if self.plain_tcp:
             return Identity(name)
-        for what, file in (("ca", self.ca), ("certificate", member.certificate), ("key", member.key)):
+        files = {"ca": self.ca, "certificate": member.certificate, "key": member.key}
+        for what, file in files.items():
             if file is None or not file.is_file():
+                missing = "not named" if file is None else f"no file {file}"
                 raise SessionError(
-                    f"{self.path} has no usable `{what}` for {name}"
-                    f" ({'not named' if file is None else f'no file {file}'}); `mpctensor keys init`"
-                    " makes certificates"
+                    f"{self.path} has no usable `{what}` for {name} ({missing}); `mpctensor keys"
+                    " init` makes certificates"
                 )
         return Identity(name, member.certificate, member.key, self.ca)
 
 
-def load(path: str | Path) -> Config:
+def load(path: str | os.PathLike[str]) -> Config:
     """Read and check a `parties.toml`; SessionError names what is wrong in it."""
     path = Path(path).absolute()
     try:

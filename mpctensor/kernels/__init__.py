@@ -46,6 +46,7 @@ from mpctensor.kernels.compare import (
 from mpctensor.kernels.cpu import force_isa, isa
 from mpctensor.kernels.prg import prg, prg_bundle, prg_combine
 from mpctensor.kernels.ring import (
+    Geometry,
     bit_product_share,
     bit_share,
     conv,
@@ -72,6 +73,7 @@ __all__ = [
     "LESS",
     "LESS_WIDE",
     "Digits",
+    "Geometry",
     "Source",
     "beta_deal",
     "bit_hat",

@@ -79,9 +79,13 @@ class Request:
         return [self.op, self.number, [o.canonical for o in self.operands], self.params]
 
     @cached_property
+    def text(self) -> bytes:
+        """The canonical form as it is sent and hashed."""
+        return json.dumps(self.canonical, separators=(",", ":")).encode()
+
+    @cached_property
     def digest(self) -> bytes:
-        text = json.dumps(self.canonical, separators=(",", ":"))
-        return blake2b(text.encode(), digest_size=32).digest()
+        return blake2b(self.text, digest_size=32).digest()
 
     @cached_property
     def layout(self) -> tuple[Item, ...]:
