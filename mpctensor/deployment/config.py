@@ -21,6 +21,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,11 +88,11 @@ class Config:
         return Identity(name, member.certificate, member.key, self.ca)
 
 
-def load(path: str | Path) -> Config:
+def load(path: str | os.PathLike[str]) -> Config:
     """Read and check a `parties.toml`; SessionError names what is wrong in it."""
     path = Path(path).absolute()
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SessionError(f"{path} cannot be read: {error}") from error
     _only(path, "the top level", table, SETTINGS)
