@@ -26,6 +26,7 @@ ORDER = (
     ("api",),
     ("__init__",),
     ("syft", "command"),
+    ("__main__",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 ONLY_IMPORTER = {"_C": "kernels"}

@@ -93,7 +93,7 @@ def load(path: str | os.PathLike[str]) -> Config:
     """Read and check a `parties.toml`; SessionError names what is wrong in it."""
     path = Path(path).absolute()
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SessionError(f"{path} cannot be read: {error}") from error
     _only(path, "the top level", table, SETTINGS)

@@ -1,0 +1,64 @@
+"""How commands are parsed, and how bad use is told: one line, exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from ..session import CONFIG_VARIABLE, PARTY_VARIABLE
+
+DEFAULT_CONFIG = "parties.toml"
+
+
+class UsageError(Exception):
+    """A command was used in a way that cannot be followed; the message says how to."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a mistake costs one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
+def add_config(parser: argparse.ArgumentParser, *, default: str | None = DEFAULT_CONFIG) -> None:
+    """--config, by default the variable MPCTENSOR_CONFIG or parties.toml."""
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        default=os.environ.get(CONFIG_VARIABLE, default),
+        help=f"the deployment (default: {CONFIG_VARIABLE}, else {DEFAULT_CONFIG})",
+    )
+
+
+def add_name(parser: argparse.ArgumentParser, what: str) -> None:
+    """--as, by default the variable MPCTENSOR_PARTY."""
+    parser.add_argument(
+        "--as",
+        dest="name",
+        metavar="NAME",
+        default=os.environ.get(PARTY_VARIABLE),
+        help=f"{what} (default: {PARTY_VARIABLE})",
+    )
+
+
+def days(text: str) -> float:
+    """A validity in days, for argparse."""
+    value = float(text)
+    if not 0 < value < 36500:
+        raise argparse.ArgumentTypeError(f"{text} is no number of days between 0 and 36500")
+    return value
+
+
+def names(text: str) -> list[str]:
+    """Names separated by commas, for argparse."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def need_file(path: Path, what: str) -> Path:
+    """The path, if a file is there."""
+    if not path.is_file():
+        raise UsageError(f"there is no {what} at {path}")
+    return path

@@ -1,0 +1,187 @@
+"""`mpctensor keys`: who gets which file, what is refused, and that TLS takes the result."""
+
+import ssl
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mpctensor.command import keys, main
+from mpctensor.command.certificates import Authority, Validity
+from mpctensor.deployment import load
+from mpctensor.network.identity import Identity, certificate_name
+
+
+def handshake(server: Identity, client: Identity) -> tuple[str, str]:
+    """The names that server and client see in each other's certificate."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        client._context(False).wrap_bio(to_client, to_server),
+        server._context(True).wrap_bio(to_server, to_client, server_side=True),
+    ]
+    for _ in range(4):
+        for end in ends:
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+    seen = [certificate_name(end.getpeercert()) for end in ends]
+    return seen[1], seen[0]
+
+
+def init(folder: Path, *names: str, provider: str = "james") -> Path:
+    config = folder / "parties.toml"
+    assert main(["keys", "init", *names, "--provider", provider, "--config", str(config)]) == 0
+    return config
+
+
+@pytest.mark.parametrize("names", [("alice", "bob"), ("St. Mary's", "a_b", "zürich", "*.x")])
+def test_init_makes_certificates_that_name_their_members(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    config = load(init(tmp_path, *names))
+    james = config.identity("james")
+    for name in names:
+        identity = config.identity(name)
+        assert handshake(identity, james) == ("james", name)
+        assert handshake(james, identity) == (name, "james")
+        assert identity.key is not None
+        assert stat.S_IMODE(identity.key.stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "ca.key").stat().st_mode) == 0o600
+
+
+def test_init_says_who_gets_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    init(tmp_path, "alice", "bob")
+    said = capsys.readouterr().out
+    assert f"{tmp_path / 'bob.key'}: bob's key: give it to bob alone" in said
+    assert "ca.key can pose as any member" in said
+    assert "PRIVATE" not in said
+
+
+def test_nothing_is_overwritten_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = init(tmp_path, "alice", "bob")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / "ca.pem").unlink()
+    assert main(["keys", "init", "--config", str(config)]) == 2
+    error = capsys.readouterr().err
+    assert "bob.key, " in error
+    assert error.endswith("james.key exists already; --force overwrites\n")
+    assert not (tmp_path / "ca.pem").exists()
+    assert main(["keys", "init", "--config", str(config), "--force"]) == 0
+    assert (tmp_path / "bob.key").read_bytes() != before[tmp_path / "bob.key"]
+    assert main(["keys", "init", "alice", "bob", "--config", str(config)]) == 2
+
+
+def test_into_takes_all_files(tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    folder.mkdir()
+    assert main(["keys", "init", "alice", "bob", "--into", str(folder)]) == 0
+    assert load(folder / "parties.toml").identity("alice").key == folder / "alice.key"
+
+
+def test_a_private_key_never_travels(tmp_path: Path) -> None:
+    """The authority sees a request; the member's key stays where it was made."""
+    config = tmp_path / "authority" / "parties.toml"
+    config.parent.mkdir()
+    init_only = ["keys", "init", "alice", "bob", "--authority-only", "--config", str(config)]
+    assert main(init_only) == 0
+    assert sorted(p.name for p in config.parent.iterdir()) == ["ca.key", "ca.pem", "parties.toml"]
+    for name in ("alice", "james"):
+        home = tmp_path / name
+        home.mkdir()
+        own = home / "parties.toml"
+        own.write_text(config.read_text())
+        (home / "ca.pem").write_bytes((config.parent / "ca.pem").read_bytes())
+        assert main(["keys", "request", name, "--config", str(own)]) == 0
+        sent = str(home / f"{name}.csr")
+        out = str(home / f"{name}.pem")
+        assert main(["keys", "sign", sent, "--out", out, "--config", str(config)]) == 0
+    alice, james = (load(tmp_path / n / "parties.toml").identity(n) for n in ("alice", "james"))
+    assert handshake(alice, james) == ("james", "alice")
+
+
+def test_a_request_uses_the_key_that_is_there(tmp_path: Path) -> None:
+    config = init(tmp_path, "alice", "bob")
+    before = (tmp_path / "alice.key").read_bytes()
+    assert main(["keys", "request", "alice", "--config", str(config)]) == 0
+    assert (tmp_path / "alice.key").read_bytes() == before
+    sign = ["keys", "sign", str(tmp_path / "alice.csr"), "--config", str(config)]
+    assert main(sign) == 2  # alice.pem is there
+    assert main([*sign, "--force"]) == 0
+    identity = load(config).identity("alice")
+    assert handshake(identity, identity) == ("alice", "alice")
+    assert main(["keys", "request", "alice", "--config", str(config), "--new-key"]) == 0
+    assert (tmp_path / "alice.key").read_bytes() != before
+
+
+def test_renew_replaces_one_member(tmp_path: Path) -> None:
+    config = init(tmp_path, "alice", "bob")
+    before = {name: (tmp_path / name).read_bytes() for name in ("bob.pem", "alice.pem", "ca.pem")}
+    assert main(["keys", "renew", "alice", "--config", str(config)]) == 0
+    changed = [name for name in before if (tmp_path / name).read_bytes() != before[name]]
+    assert changed == ["alice.pem"]
+    alice, bob = (load(config).identity(name) for name in ("alice", "bob"))
+    assert handshake(alice, bob) == ("bob", "alice")
+
+
+def test_strangers_and_forgeries_are_not_signed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = init(tmp_path, "alice", "bob")
+    eve = tmp_path / "eve.key"
+    assert main(["keys", "request", "eve", "--key", str(eve), "--config", str(config)]) == 0
+    assert main(["keys", "sign", str(tmp_path / "eve.csr"), "--config", str(config)]) == 1
+    assert "'eve' is not in" in capsys.readouterr().err
+    (tmp_path / "bad.csr").write_text("no request")
+    assert main(["keys", "sign", str(tmp_path / "bad.csr"), "--config", str(config)]) == 1
+    bob_key = str(tmp_path / "bob.key")
+    forged = ["keys", "sign", str(tmp_path / "eve.csr"), "--ca-key", bob_key]
+    assert main([*forged, "--config", str(config)]) == 2
+    assert "is not the key of" in capsys.readouterr().err
+
+
+def test_expired_and_foreign_certificates_are_refused(tmp_path: Path) -> None:
+    config = load(init(tmp_path, "alice", "bob"))
+    authority = Authority.load(tmp_path / "ca.pem", tmp_path / "ca.key")
+    now = datetime.now(UTC)
+    past = Validity(now - timedelta(days=9), now - timedelta(days=1))
+    alice = keys.member_files(config, "alice")
+    keys.make_member(authority, alice, validity=past, force=True)
+    with pytest.raises(ssl.SSLError, match="expired"):
+        handshake(config.identity("alice"), config.identity("bob"))
+    keys.make_member(Authority.new(Validity.of_days(9)), alice, force=True)
+    with pytest.raises(ssl.SSLError, match="verify failed"):
+        handshake(config.identity("alice"), config.identity("bob"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["keys", "init"], "there is no parties.toml"),
+        (["keys", "init", "alice"], "at least two"),
+        (["keys", "init", "a/b", "a b"], "same file names"),
+        (["keys", "init", "alice", "bob", "--provider", "bob"], "also a party"),
+        (["keys", "init", "a", "é" * 40], "room for 64 bytes"),
+        (["keys", "sign", "none.csr"], "no request at none.csr"),
+        (["keys", "renew", "alice"], "name the authority with --ca"),
+        (["keys", "init", "alice", "bob", "--days", "-1"], "--days"),
+        (["keys"], "required: ACTION"),
+    ],
+)
+def test_bad_use_is_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(arguments)
+    except SystemExit as end:
+        code = int(str(end.code))
+    assert code in (1, 2)
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
