@@ -46,9 +46,7 @@ class Link:
         self.port = server.sockets[0].getsockname()[1]
         return server
 
-    async def _connected(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             there_reader, there_writer = await asyncio.open_connection(*self.target)
         except OSError:

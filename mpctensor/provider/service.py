@@ -201,7 +201,7 @@ class _Session:
             request = (self._now or self._later).popleft()
         dealt = packed(request, self._dealer.deal(request))
         payload = [bytes_of(value) for value in dealt]
-        self._channels[-1].send(Kind.CORRECTIONS, payload, digest=tag(request), keep=dealt)
+        self._channels[-1].send(Kind.CORRECTIONS, payload, digest=tag(request))
 
 
 def _is_token(value: object) -> bool:
