@@ -55,7 +55,11 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     parties save different structures or one of them cannot write (then nobody has a new
     checkpoint), OSError at the party that cannot.
     """
-    session = current()
+    save_in(current(), obj, path)
+
+
+def save_in(session: Session, obj: Any, path: str | os.PathLike[str]) -> None:
+    """`save` in a given session."""
     session.check_open()
     with session.meter.operation("save"):
         inventory = Inventory(session)
@@ -145,7 +149,11 @@ def load(path: str | os.PathLike[str]) -> Any:
     damaged, of another party or of other parties, simulated where this session is not or the
     reverse; it is a FileNotFoundError too where no party has completed one yet.
     """
-    session = current()
+    return load_in(current(), path)
+
+
+def load_in(session: Session, path: str | os.PathLike[str]) -> Any:
+    """`load` in a given session."""
     session.check_open()
     with session.meter.operation("load"):
         slots = Slots(session, path)
@@ -245,5 +253,5 @@ def _warn(slots: Slots) -> None:
     if why is None:
         why = "not every party has it" if slots.path.exists() else "it is gone"
     warnings.warn(
-        f"{slots.path} is passed over ({why}); going on from {slots.previous}", stacklevel=4
+        f"{slots.path} is passed over ({why}); going on from {slots.previous}", stacklevel=5
     )

@@ -1,9 +1,9 @@
 """The file of a checkpoint: a prelude, a JSON header, raw tensor data, a checksum.
 
-8 bytes magic, 4 version of this format, 4 length of the header, 8 length of the whole file
-header, padded with spaces
-data: little-endian, each piece at a multiple of 64 bytes; of a share, one part a party, int64
-32 bytes BLAKE2b of everything before
+1. 8 bytes magic, 4 version of this format, 4 length of the header, 8 length of the whole file.
+2. The header, padded with spaces.
+3. Data, little-endian, each piece at a multiple of 64 bytes; of a share, one part a party, int64.
+4. 32 bytes of BLAKE2b, of everything before.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ PRELUDE = struct.Struct("<8sIIQ")
 CHECKSUM = 32
 MOST_HEADER = 1 << 26
 BLOCK = 1 << 20
-FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def write(file: BinaryIO, header: Header, tensors: Iterable[Iterable[Tensor]]) -> None:
@@ -79,8 +78,13 @@ def opened(path: Path, check: bool) -> Iterator[Reader]:
 
     Raises OSError where there is none, Malformed where there is something else.
     """
-    with open(os.open(path, FLAGS), "rb") as file:
+    with open(path, "rb", opener=_open) as file:
         yield Reader(file, check)
+
+
+def _open(path: str, flags: int) -> int:
+    """Without waiting, should it be a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class Reader:
