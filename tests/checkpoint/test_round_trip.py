@@ -17,6 +17,8 @@ from tests.plaintext import ULP, on_grid
 from tests.sharing import make_session, raw_of, share_raw
 
 X = on_grid(3, 4)
+DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8]
+DTYPES += [torch.bool]
 
 
 @pytest.fixture
@@ -59,11 +61,7 @@ def assert_same(got, expected):
 
 
 @pytest.mark.parametrize("n", [2, 3])
-@pytest.mark.parametrize(
-    "dtype",
-    [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8]
-    + [torch.bool],
-)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_encrypted_tensors(path, n, dtype):
     with mpc.init([f"p{i}" for i in range(n)]):
         x = mpc.encrypt((on_grid(3, 4) * 4).abs().to(dtype))
@@ -257,7 +255,7 @@ def test_cost(path):
 def test_other_types(path, thing, name):
     with pytest.raises(TypeError, match=name) as caught:
         mpc.save({"model": [1, {"x": thing}]}, path)
-    assert "`obj[\"model\"][1][\"x\"]`" in str(caught.value).replace("'", '"')
+    assert '`obj["model"][1]["x"]`' in str(caught.value).replace("'", '"')
     assert not path.exists()
 
 
