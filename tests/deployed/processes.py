@@ -1,4 +1,4 @@
-"""Parties and a provider as processes of their own, over plain TCP on loopback."""
+"""Parties and a provider as processes of their own, on loopback; over TLS unless told otherwise."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from mpctensor.command.keys import make_all
+from mpctensor.deployment import load
 
 ROOT = Path(__file__).parents[2]
 PROVIDER = """
@@ -18,23 +21,38 @@ from mpctensor.deployment import load
 from mpctensor.provider import Service
 config = load(sys.argv[1])
 service = Service(config.identity("james"), config.provider.address, config.names,
-                  timeout=config.timeout, startup=config.startup, log=print)
+                  timeout=config.timeout, startup=config.startup,
+                  log=lambda line: print(line, flush=True))
 print("ready", flush=True)
 threading.Event().wait()
 """
 
 
-def line_up(folder: Path, timeout: float = 20) -> Path:
-    """A parties.toml for alice, bob and james on free ports."""
+def line_up(
+    folder: Path,
+    names: Sequence[str] = ("alice", "bob"),
+    *,
+    timeout: float = 20,
+    startup: float = 60,
+    plain: bool = False,
+) -> Path:
+    """A parties.toml for these parties and james, on free ports, with certificates made for it."""
     with ExitStack() as held:
-        free = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        free = [
+            held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in (*names, "james")
+        ]
         ports = [s.getsockname()[1] for s in free]
-    sections = ("parties.alice", "parties.bob", "provider.james")
-    text = f"plain_tcp = true\ntimeout = {timeout}\nstartup = 60\n"
-    for section, port in zip(sections, ports, strict=True):
-        text += f'[{section}]\naddress = "127.0.0.1:{port}"\n'
+    text = f"timeout = {timeout}\nstartup = {startup}\n"
+    text += "plain_tcp = true\n" if plain else 'ca = "ca.pem"\n'
+    sections = [*(("parties", name) for name in names), ("provider", "james")]
+    for (section, name), port in zip(sections, ports, strict=True):
+        text += f'[{section}.{name}]\naddress = "127.0.0.1:{port}"\n'
+        if not plain:
+            text += f'certificate = "{name}.pem"\nkey = "{name}.key"\n'
     path = folder / "parties.toml"
     path.write_text(text)
+    if not plain:
+        make_all(load(path))
     return path
 
 
@@ -49,27 +67,28 @@ def start(config: Path, *arguments: str | Path, **variables: str) -> subprocess.
 
 
 @contextmanager
-def provider(config: Path) -> Iterator[None]:
+def provider(config: Path) -> Iterator[subprocess.Popen[str]]:
     """The provider's service, for as long as the block runs."""
     process = start(config, "-c", PROVIDER, config)
     assert process.stdout is not None
     try:
         assert process.stdout.readline() == "ready\n", process.communicate()[1]
-        yield
+        yield process
     finally:
         process.kill()
         process.communicate()
 
 
 def parties(
-    config: Path, script: Path, *arguments: str | Path, faults: Mapping[str, str] | None = None
+    config: Path,
+    *arguments: str | Path,
+    names: Sequence[str] = ("alice", "bob"),
+    faults: Mapping[str, str] | None = None,
 ) -> dict[str, subprocess.Popen[str]]:
-    """The script at alice and bob. faults: the variable FAULT of some."""
+    """Python with these arguments at every party. faults: the variable FAULT of some."""
     return {
-        name: start(
-            config, script, *arguments, MPCTENSOR_PARTY=name, FAULT=(faults or {}).get(name, "")
-        )
-        for name in ("alice", "bob")
+        name: start(config, *arguments, MPCTENSOR_PARTY=name, FAULT=(faults or {}).get(name, ""))
+        for name in names
     }
 
 
@@ -78,12 +97,25 @@ def ended(
 ) -> dict[str, tuple[int, str, str]]:
     """(exit code, output, errors) of each, once all have ended."""
     try:
-        return {
-            name: (process.wait(seconds), *process.communicate())
-            for name, process in processes.items()
+        results = {
+            name: process.communicate(timeout=seconds) for name, process in processes.items()
         }
+        return {name: (processes[name].returncode, *texts) for name, texts in results.items()}
     finally:
         for process in processes.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
                 process.communicate()
+
+
+def run(
+    folder: Path,
+    *arguments: str | Path,
+    names: Sequence[str] = ("alice", "bob"),
+    seconds: float = 60,
+    plain: bool = False,
+) -> dict[str, tuple[int, str, str]]:
+    """Everybody on loopback, to the end."""
+    config = line_up(folder, names, timeout=seconds, plain=plain)
+    with provider(config):
+        return ended(parties(config, *arguments, names=names), seconds)

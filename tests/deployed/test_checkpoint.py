@@ -24,7 +24,7 @@ STEPS = 20
 
 @pytest.fixture
 def config(tmp_path):
-    path = line_up(tmp_path)
+    path = line_up(tmp_path, plain=True)
     with provider(path):
         yield path
 
