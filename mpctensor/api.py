@@ -13,7 +13,7 @@ from .encoding import encode
 from .errors import EncodingError, SecretLeakError, SessionError
 from .modules import convert_module
 from .protocols import Agreement
-from .session import Session, active, check_precision, current
+from .session import Session, active, check_precision, configured_party, current
 from .share import Share
 from .tensor import SharedTensor, wrap
 
@@ -73,11 +73,14 @@ def decrypt(obj: Any, *, dst: str | Sequence[str] | None = None) -> Any:
 
 
 def party() -> str | None:
-    """The name of the party that this process plays; None when all parties are simulated here."""
+    """The name of the party that this process plays; None when all parties are simulated here.
+
+    Before the first use of a session: what the environment says.
+    """
     session = active()
-    if session is None or len(session.local) == session.n:
-        return None
-    return session.names[session.local[0]]
+    if session is None:
+        return configured_party()
+    return session.names[session.local[0]] if session.deployed else None
 
 
 def _absent(

@@ -298,6 +298,11 @@ def active() -> Session | None:
     return _stack[-1] if _stack else None
 
 
+def configured_party() -> str | None:
+    """The party that the environment says this process is; None where sessions are simulated."""
+    return os.environ.get(PARTY_VARIABLE) if os.environ.get(CONFIG_VARIABLE) else None
+
+
 def init(
     parties: Sequence[str] | None = None,
     provider: str | None = None,
