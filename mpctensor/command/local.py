@@ -24,7 +24,7 @@ from .output import Reader, Screen, label
 from .throwaway import deployment
 
 POLL = 0.02  # seconds
-AFTERMATH = 3.0  # seconds that the others have to say what a failure meant for them
+AFTERMATH = 2.0  # seconds that the others have to say what a failure meant for them
 GRACE = 5.0  # seconds from a polite request to end to an impolite one
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -154,9 +154,15 @@ def _watch(provider: Child, parties: Sequence[Child], screen: Screen) -> int:
         if provider.code is not None:
             break  # nobody told it to
         sleep(POLL)
-    if screen.broken:
-        return 128 + signal.SIGPIPE
-    return _blame(everybody)
+    return _nobody_reads() if screen.broken else _blame(everybody)
+
+
+def _nobody_reads() -> int:
+    """What a program does whose output goes into a closed pipe: it ends without a word."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    return 128 + signal.SIGPIPE
 
 
 def _blame(children: Sequence[Child]) -> int:

@@ -131,7 +131,8 @@ class _Reporter:
         if isinstance(error, PeerError):
             lifeline.say_lost_a_peer()
         if self._traceback or not isinstance(error, MPCError | KeyboardInterrupt):
-            sys.__excepthook__(kind, error, _of_script(trace))
+            trace = _of_script(trace)
+            sys.__excepthook__(kind, error.with_traceback(trace), trace)
         elif isinstance(error, KeyboardInterrupt):
             print(f"{self._name}: interrupted", file=sys.stderr)
         else:
