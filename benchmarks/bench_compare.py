@@ -1,7 +1,8 @@
 """The kernels of one ReLU of 10^6 elements: provider, two parties, openings; stage by stage.
 
-Everything that a simulated session computes is in here once: masks, what is dealt, both parties'
-steps and the sums that openings take. Protocol bookkeeping in Python is not.
+The wide kind merges nine digits of 7 bits at once, as sessions with link="wan" do. Everything that
+a simulated session computes is in here once: masks, what is dealt, both parties' steps and the sums
+that openings take. Protocol bookkeeping in Python is not.
 """
 
 from collections import defaultdict
@@ -18,7 +19,13 @@ SIZE = 1_000_000
 REPEATS = 7
 MASK_KEYS = (bytes(range(16)), bytes(range(16, 32)))
 KEYS = (bytes(range(32, 48)), bytes(range(48, 64)))
-ROWS, MASKS_1, MONOMIALS_1, MASKS_2, MONOMIALS_2, BETA, VALUES = range(7)
+ROWS, BETA, VALUES = 0, 5, 6
+MASKS, MONOMIALS = (1, 3), (2, 4)
+WORK = {
+    "relu": (kernels.LESS, False),
+    "relu and truncation": (kernels.LESS, True),
+    "relu, wide": (kernels.LESS_WIDE, False),
+}
 F = 16
 
 
@@ -35,7 +42,7 @@ class Stages:
         self.seconds[name] += perf_counter() - start
 
 
-def relu(x: tuple[Tensor, Tensor], shift: bool, stages: Stages) -> Tensor:
+def relu(digits: kernels.Digits, x: tuple[Tensor, Tensor], shift: bool, stages: Stages) -> Tensor:
     """Both parties and the provider; returns the sum of the parties' results."""
     n, stage = x[0].numel(), stages.stage
     every, first_key = KEYS[0] + KEYS[1], KEYS[0]
@@ -45,11 +52,12 @@ def relu(x: tuple[Tensor, Tensor], shift: bool, stages: Stages) -> Tensor:
     with stage("provider: r"):
         r = kernels.prg(MASK_KEYS[0] + MASK_KEYS[1], 1, 0, n)
     with stage("provider: rows"):
-        rows = kernels.rows_deal(r, first_key, ROWS)
+        rows = kernels.rows_deal(digits, r, first_key, ROWS)
     with stage("provider: monomials"):
-        deal = kernels.merge_deal
-        monomials_1 = deal(1, n, every, MASKS_1, first_key, MONOMIALS_1)
-        monomials_2 = deal(2, n, every, MASKS_2, first_key, MONOMIALS_2)
+        monomials = [
+            kernels.merge_deal(digits, i + 1, n, every, MASKS[i], first_key, MONOMIALS[i])
+            for i in range(digits.merges)
+        ]
     with stage("provider: values"):
         beta = kernels.beta_deal(r, every, BETA)
         if shift:
@@ -60,30 +68,25 @@ def relu(x: tuple[Tensor, Tensor], shift: bool, stages: Stages) -> Tensor:
     def source(p: int, correction: Tensor, stream: int) -> kernels.Source:
         return correction if p else (KEYS[0], stream)
 
+    masks = (*MASKS[: digits.merges], BETA)
     with stage("parties: lookup"):
-        steps = [kernels.lookup(c, source(p, rows, ROWS), KEYS[p], MASKS_1, p == 0) for p in (0, 1)]
-    with stage("open bits"):
-        opened = steps[0][0].bitwise_xor_(steps[1][0])
-    with stage("parties: merge"):
         steps = [
-            kernels.merge(
-                1, n, opened, steps[p][1], KEYS[p], MASKS_1, source(p, monomials_1, MONOMIALS_1),
-                MASKS_2, p == 0,
-            )
+            kernels.lookup(digits, c, source(p, rows, ROWS), KEYS[p], masks[0], p == 0)
             for p in (0, 1)
-        ]  # fmt: skip
+        ]
+    for i, dealt in enumerate(monomials):
+        with stage("open bits"):
+            opened = steps[0][0].bitwise_xor_(steps[1][0])
+        with stage("parties: merge"):
+            steps = [
+                kernels.merge(
+                    digits, i + 1, n, opened, steps[p][1], KEYS[p], masks[i],
+                    source(p, dealt, MONOMIALS[i]), masks[i + 1], p == 0,
+                )
+                for p in (0, 1)
+            ]  # fmt: skip
     with stage("open bits"):
-        opened = steps[0][0].bitwise_xor_(steps[1][0])
-    with stage("parties: merge"):
-        last = [
-            kernels.merge(
-                2, n, opened, steps[p][1], KEYS[p], MASKS_2, source(p, monomials_2, MONOMIALS_2),
-                BETA, p == 0,
-            )
-            for p in (0, 1)
-        ]  # fmt: skip
-    with stage("open bits"):
-        plane = kernels.bit_hat(c, last[0].bitwise_xor_(last[1]), True)
+        plane = kernels.bit_hat(c, steps[0][0].bitwise_xor_(steps[1][0]), True)
     with stage("parties: select"):
         out = []
         for p in (0, 1):
@@ -110,10 +113,9 @@ def run(report: Callable[[str, float, str], None]) -> None:
             kernels.force_isa(name)
         except ValueError:
             continue
-        for shift in (False, True):
-            work = "relu and truncation" if shift else "relu"
+        for work, (digits, shift) in WORK.items():
             label = f"{work}, {name}, {torch.get_num_threads()} threads"
-            runs = [_timed(x, plain, shift) for _ in range(REPEATS)]
+            runs = [_timed(digits, x, plain, shift) for _ in range(REPEATS)]
             total, stages = min(runs, key=lambda run: run[0])
             report(f"{label}, 10^6 elements", 1e3 * total, "ms")
             if name == isa and not shift:
@@ -122,10 +124,12 @@ def run(report: Callable[[str, float, str], None]) -> None:
     kernels.force_isa(isa)
 
 
-def _timed(x: tuple[Tensor, Tensor], plain: Tensor, shift: bool) -> tuple[float, Stages]:
+def _timed(
+    digits: kernels.Digits, x: tuple[Tensor, Tensor], plain: Tensor, shift: bool
+) -> tuple[float, Stages]:
     stages = Stages()
     start = perf_counter()
-    out = relu(x, shift, stages)
+    out = relu(digits, x, shift, stages)
     total = perf_counter() - start
     error = out - (plain.clamp(min=0) >> (F if shift else 0))
     if not bool(((error == 0) | (shift & (error == 1))).all()):

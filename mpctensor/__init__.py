@@ -10,6 +10,7 @@ print(loss.decrypt())
 from . import kernels as _kernels  # noqa: F401, I001  (first: it says what is missing, torch or _C)
 from . import front as _front  # noqa: F401  (enters torch functions into the front door)
 from .api import decrypt, encrypt, party
+from .checkpoint import load, save
 from .errors import (
     EncodingError,
     MPCError,
@@ -40,6 +41,8 @@ __all__ = [
     "decrypt",
     "encrypt",
     "init",
+    "load",
     "party",
     "preprocess",
+    "save",
 ]

@@ -13,7 +13,7 @@ from .encoding import encode
 from .errors import EncodingError, SecretLeakError, SessionError
 from .modules import convert_module
 from .protocols import Agreement
-from .session import Session, active, check_precision, current
+from .session import Session, active, check_precision, configured_party, current
 from .share import Share
 from .tensor import SharedTensor, wrap
 
@@ -37,8 +37,8 @@ def encrypt(
     src: the party whose values count. The other parties pass anything of that shape and dtype (a
     model with weights of their own), or None as obj, with `shape` (and `dtype`, float32 by
     default). Without src all parties hold the same value; that they do is checked obliviously (5
-    rounds for each call, between processes only). precision: fractional digits in `base` (2: bits, the
-    session's 16 by default; 10: decimal digits).
+    rounds for each call, between processes only). precision: fractional digits in `base` (2:
+    bits, the session's 16 by default; 10: decimal digits).
     With 16 bits values must lie below 2**46, products and dot products below 2**30.
     Raises EncodingError (NaN, infinite or too large), SecretLeakError (a tensor with a grad_fn: its
     gradient would be cut), SessionError (unknown party, bad precision, different values without
@@ -49,9 +49,7 @@ def encrypt(
     source = None if src is None else session.index(src, "src")
     if obj is None and shape is not None:
         obj = _absent(session, source, shape, dtype)
-    plan = _Encryption(
-        session, source, unit, dtype, fine=isinstance(obj, torch.optim.Optimizer)
-    )
+    plan = _Encryption(session, source, unit, dtype, fine=isinstance(obj, torch.optim.Optimizer))
     if obj is None:
         raise TypeError("cannot encrypt None: pass a tensor, or `shape` for another party's value")
     made = _converted(obj, plan.leaf, "encrypt", _keep_public, plan.check)
@@ -75,11 +73,14 @@ def decrypt(obj: Any, *, dst: str | Sequence[str] | None = None) -> Any:
 
 
 def party() -> str | None:
-    """The name of the party that this process plays; None when all parties are simulated here."""
+    """The name of the party that this process plays; None when all parties are simulated here.
+
+    Before the first use of a session: what the environment says.
+    """
     session = active()
-    if session is None or len(session.local) == session.n:
-        return None
-    return session.names[session.local[0]]
+    if session is None:
+        return configured_party()
+    return session.names[session.local[0]] if session.deployed else None
 
 
 def _absent(
@@ -174,7 +175,7 @@ def _converted(
     public: Callable[[Tensor], bool],
     ready: Callable[[], None],
 ) -> Any:
-    """The nest with every tensor converted; `ready` is called before a module or optimizer changes."""
+    """The nest with every tensor converted; ready() runs before a module or optimizer changes."""
     if isinstance(obj, Tensor):
         return leaf(obj)
     if isinstance(obj, nn.Module):

@@ -25,5 +25,9 @@ class PeerError(SessionError):
     """A peer is gone, timed out, or is not who it claims to be."""
 
 
+class MissingCheckpointError(SessionError, FileNotFoundError):
+    """No party has a checkpoint there yet, so a run may start from the beginning."""
+
+
 class RequestError(MPCError, ValueError):
     """A request to the provider is malformed, or asks for more than the provider's settings let."""

@@ -11,9 +11,7 @@ from .session import current
 
 
 @contextmanager
-def preprocess(
-    steps: int = 1, *, path: str | os.PathLike[str] | None = None
-) -> Iterator[None]:
+def preprocess(steps: int = 1, *, path: str | os.PathLike[str] | None = None) -> Iterator[None]:
     """Note what the enclosed step asks of the provider, then have the next steps dealt ahead.
 
         for x, y in batches:
@@ -39,4 +37,4 @@ def preprocess(
     try:
         session.deal_ahead(steps, path)
     except FileExistsError as error:
-        raise SessionError(f"`path` is {os.fspath(path or '')!r}, which exists: name a new file") from error
+        raise SessionError(f"`path` is {path!s}, which exists: name a new file") from error

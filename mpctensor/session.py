@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from . import kernels
+from .deployment import Config, join, load
 from .encoding import RANGE_BITS
 from .errors import SessionError
-from .deployment import Config, join, load
 from .provider import (
     Dealer,
     Dealt,
@@ -40,6 +40,7 @@ from .share import ABSENT
 from .transport import Meter, SimulatedTransport, Transport, reason
 
 MAX_PRECISION = 24
+LINKS = ("lan", "wan")
 
 
 def check_precision(precision: int, base: int) -> int:
@@ -58,12 +59,23 @@ def check_precision(precision: int, base: int) -> int:
     return unit
 
 
+def check_link(link: str) -> str:
+    """What the protocols save: bytes from the provider ("lan") or rounds ("wan")."""
+    if link not in LINKS:
+        raise SessionError(
+            f"`link` is {link!r}; use 'lan' (fewer bytes from the provider) or 'wan' (fewer rounds"
+            " between the parties, where messages take long)"
+        )
+    return link
+
+
 class Session:
     """One run of the protocol among named parties. Made by `mpctensor.init`.
 
     names: the parties. provider_name: who deals. local: indices of the parties in this process.
-    unit: the default working scale (2 ** 16). meter: counts rounds and bytes. describe: how a
-    tensor of this session prints itself, where that is not the usual form.
+    unit: the default working scale (2 ** 16). meter: counts rounds and bytes. link: "lan" or "wan",
+    the same at every party. describe: how a tensor of this session prints itself, where that is not
+    the usual form.
     """
 
     describe: Callable[[Any], str] | None = None
@@ -80,7 +92,9 @@ class Session:
         transport: Transport,
         meter: Meter,
         public_seed: bytes,
+        link: str = "lan",
     ) -> None:
+        self.link = check_link(link)
         self.names = tuple(names)
         self.provider_name = provider_name
         self.n = len(self.names)
@@ -284,6 +298,11 @@ def active() -> Session | None:
     return _stack[-1] if _stack else None
 
 
+def configured_party() -> str | None:
+    """The party that the environment says this process is; None where sessions are simulated."""
+    return os.environ.get(PARTY_VARIABLE) if os.environ.get(CONFIG_VARIABLE) else None
+
+
 def init(
     parties: Sequence[str] | None = None,
     provider: str | None = None,
@@ -293,6 +312,7 @@ def init(
     precision: int = 16,
     base: int = 2,
     seed: int | None = None,
+    link: str | None = None,
     timeout: float | None = None,
 ) -> Session:
     """Make the active session.
@@ -305,7 +325,9 @@ def init(
     process plays one party, `party` or MPCTENSOR_PARTY, and init waits for the others; names then
     come from the file. timeout: seconds without a word before a peer counts as lost, instead of
     the file's. torch's global generator starts from a seed that all parties share.
-    precision: digits of fixed point in `base` (2: bits, 10: decimal digits).
+    precision: digits of fixed point in `base` (2: bits, 10: decimal digits). link: "wan" takes a
+    round off every comparison (and ReLU, maximum, ...) for four to five times the bytes from the
+    provider: for parties whose messages take long; "lan" otherwise, or what the file says.
     Use as a context manager to close it at the end. Raises SessionError for bad names, files or
     settings, PeerError where a member does not turn up or is not who it should be.
     """
@@ -313,11 +335,14 @@ def init(
     path = config or os.environ.get(CONFIG_VARIABLE)
     if path is None:
         names = check_names(PARTIES if parties is None else parties, provider or PROVIDER)
-        session = simulated(names, provider or PROVIDER, unit=unit, seed=seed)
+        session = simulated(
+            names, provider or PROVIDER, unit=unit, seed=seed, link=check_link(link or "lan")
+        )
     else:
         line_up = load(path)
-        if timeout is not None:
-            line_up = replace(line_up, timeout=timeout)
+        line_up = replace(
+            line_up, link=check_link(link or line_up.link), timeout=timeout or line_up.timeout
+        )
         _check_deployed(line_up, parties, provider, seed)
         session = _deployed(line_up, party or os.environ.get(PARTY_VARIABLE), unit)
     _stack.append(session)
@@ -364,6 +389,7 @@ def _deployed(config: Config, party: str | None, unit: int) -> Session:
         transport=member.transport,
         meter=meter,
         public_seed=member.public_seed,
+        link=config.link,
     )
     start = derive(member.public_seed, "torch", b"")
     torch.manual_seed(int.from_bytes(start[:8], "little") >> 1)
@@ -415,6 +441,7 @@ def simulated(
     *,
     unit: int,
     seed: int | None = None,
+    link: str = "lan",
     local: Sequence[int] | None = None,
     transport: Transport | None = None,
     provider: Provider | None = None,
@@ -441,6 +468,7 @@ def simulated(
         transport=transport or SimulatedTransport(n, meter),
         meter=meter,
         public_seed=public_seed,
+        link=link,
     )
 
 

@@ -133,8 +133,9 @@ class SharedTensor(torch.Tensor):
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise SecretLeakError(
-            "a SharedTensor cannot be pickled or saved: its shares belong to a running session;"
-            " decrypt() it and save the plain value (mpctensor.decrypt(model))"
+            "a SharedTensor cannot be pickled or saved by torch: its shares belong to a running"
+            " session; mpctensor.save(obj, path) writes a checkpoint of shares, or decrypt() it and"
+            " save the plain value (mpctensor.decrypt(model))"
         )
 
     @classmethod

@@ -84,15 +84,15 @@ class Replay:
         return self.open([opening])[0]
 
 
-def run_each_party_alone(n: int, program: Callable[[Session], Share]) -> None:
+def run_each_party_alone(n: int, program: Callable[[Session], Share], **settings: Any) -> None:
     """Run a program with all parties, then once per party with the others' parts absent.
 
     The absent parts raise on any use, so a protocol that looks at another party's part fails. Every
     party must end with the same part as before.
     """
     recorder = Recorder(n)
-    expected = program(make_session(n, transport=recorder))
+    expected = program(make_session(n, transport=recorder, **settings))
     for p in range(n):
-        alone = make_session(n, local=(p,), transport=Replay(recorder.rounds))
+        alone = make_session(n, local=(p,), transport=Replay(recorder.rounds), **settings)
         result = program(alone)
         assert torch.equal(result.parts[p], expected.parts[p])

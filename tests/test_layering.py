@@ -23,7 +23,7 @@ ORDER = (
     ("ops",),
     ("tensor",),
     ("front", "modules"),
-    ("api",),
+    ("api", "checkpoint"),
     ("__init__",),
     ("syft", "command"),
     ("__main__",),

@@ -53,6 +53,8 @@ BAD = {
     "negative precision": ({"precision": -1}, "whole number"),
     "fractional precision": ({"precision": 1.5}, "whole number"),
     "base": ({"base": 3}, "use 2"),
+    "link": ({"link": "wifi"}, "`link` is 'wifi'; use 'lan' .* or 'wan'"),
+    "no link": ({"link": None}, "`link` is None"),
     "config": ({"config": "parties.toml"}, "config"),
 }
 

@@ -28,7 +28,11 @@ def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @pytest.fixture(params=[2, 3], ids=["two", "three"])
 def parties(request: pytest.FixtureRequest) -> Iterator[int]:
-    with mpc.init(("alice", "bob", "carol")[: request.param]):
+    names = ("alice", "bob", "carol")[: request.param]
+    if mpc.party() is not None:  # the deployment has a line-up of its own
+        yield request.param
+        return
+    with mpc.init(names):
         yield request.param
 
 

@@ -20,6 +20,8 @@ from tests.twins.enumeration import Bits, Elements, Spec, World, is_uniform, lea
 
 TINY = Structure(2, (1,), ())  # one digit, no merge
 MERGED = Structure(3, (1, 1), ((2,),))  # two digits, one merge
+WIDE = Structure(4, (1, 1, 1), ((3,),))  # three digits in one merge, as nine are in "wan" sessions
+WIDE_EQUAL = Structure(3, (1, 1, 1), ((3,),), order=False)
 COALITIONS = [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]  # parties, the honest one
 
 
@@ -106,6 +108,20 @@ def test_relu(structure: Structure, parties: int, honest: int) -> None:
         def view(secret: int) -> list[Bits]:
             x = world.inputs(secret, structure.ring_bits, draw)
             return comparison_view(world, structure, x, (0,), True)
+
+        assert is_uniform(view, range(1 << structure.ring_bits))
+
+
+@pytest.mark.parametrize("parties, honest", COALITIONS)
+@pytest.mark.parametrize("structure", [WIDE, WIDE_EQUAL], ids=["order", "equality"])
+def test_one_merge_of_many_digits(structure: Structure, parties: int, honest: int) -> None:
+    own, dealt = comparison_spec(structure, 1, False)
+    for draw in range(2):
+        world = World.make(parties, honest, own, dealt, draw)
+
+        def view(secret: int) -> list[Bits]:
+            x = world.inputs(secret, structure.ring_bits, draw)
+            return comparison_view(world, structure, x, (0,), False)
 
         assert is_uniform(view, range(1 << structure.ring_bits))
 
@@ -268,7 +284,7 @@ def test_truncation_by_opening(parties: int, honest: int) -> None:
 # --- The twins compute what they claim, for every secret and every mask of a tiny ring
 
 
-@pytest.mark.parametrize("structure", [TINY, MERGED], ids=["one digit", "merged"])
+@pytest.mark.parametrize("structure", [TINY, MERGED, WIDE], ids=["one digit", "merged", "wide"])
 def test_comparison_is_right_in_tiny_rings(structure: Structure) -> None:
     k = structure.ring_bits
     own, dealt = comparison_spec(structure, 1, False)

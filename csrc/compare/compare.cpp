@@ -30,8 +30,6 @@ const Selections& selections() {
   return portable_selections;
 }
 
-constexpr int kMostPlanes = 240;
-
 // Memory for one block of up to `planes` planes.
 template <int planes>
 struct Scratch {
@@ -71,7 +69,8 @@ const u64* elements_of(const u64* elements, Block at, u64* scratch) {
   return scratch;
 }
 
-// A block of a bundle to be written, planes 16 words apart until finish().
+// A block of a bundle to be written, planes 16 words apart until finish(); up to `most` planes.
+template <int most>
 class Output {
  public:
   Output(u64* bundle, int planes, Block at)
@@ -91,7 +90,7 @@ class Output {
   u64* block_;
   int planes_;
   Block at_;
-  Scratch<kMostPlanes> scratch_;
+  Scratch<most> scratch_;
 };
 
 Keys keys_of(const Streams& streams) { return {streams.keys, streams.count}; }
@@ -110,7 +109,7 @@ void rows_deal(Kind kind, const u64* r, const Streams& others, std::int64_t n, u
   const int planes = rows_planes(kind);
   for_each_block(n, kHeavyGrain, threads, [&](Block at) {
     Elements padded;
-    Output out(rows, planes, at);
+    Output<kMostRows> out(rows, planes, at);
     use.rows(kind, elements_of(r, at, padded.words), out.planes());
     mask_block(keys, others, planes, at, out.finish());
   });
@@ -123,9 +122,10 @@ void lookup(Kind kind, const u64* c, const Source& rows, const Source& masks, bo
   const int opened = message_planes(kind, 1);
   for_each_block(n, kHeavyGrain, threads, [&](Block at) {
     Elements padded;
-    Scratch<kMostPlanes> row_words;
-    Scratch<27> mask_words;
-    Output out(message, opened, at), top(tops, tops_planes(kind, 1), at);
+    Scratch<kMostRows> row_words;
+    Scratch<kMostMessages> mask_words;
+    Output<kMostMessages> out(message, opened, at);
+    Output<kMostTops> top(tops, tops_planes(kind, 1), at);
     use.lookup(kind, elements_of(c, at, padded.words),
                planes_of(row, rows_planes(kind), at, row_words.words),
                planes_of(mask, opened, at, mask_words.words), first, out.planes(), top.planes());
@@ -140,8 +140,8 @@ void merge_deal(Kind kind, int level, const Streams& masks, const Streams& other
   const Keys mask_keys = keys_of(masks), keys = keys_of(others);
   const int opened = message_planes(kind, level), planes = monomial_planes(kind, level);
   for_each_block(n, kHeavyGrain, threads, [&](Block at) {
-    Scratch<27> mask{};
-    Output out(monomials, planes, at);
+    Scratch<kMostMessages> mask{};
+    Output<kMostMonomials> out(monomials, planes, at);
     mask_block(mask_keys, masks, opened, at, mask.words);
     if (at.words < kBlockWords) spread(mask.words, opened, at.words, mask.words);
     use.monomials(kind, level, mask.words, out.planes());
@@ -154,13 +154,11 @@ void merge(Kind kind, int level, const Merge& state, std::int64_t n, u64* messag
   const Stages& use = stages();
   const Reader masks(state.masks), monomials(state.monomials), next_masks(state.next_masks);
   const int opened = message_planes(kind, level), top_count = tops_planes(kind, level);
-  const int sent = message_planes(kind, level + 1),
-            next_tops = level == 1 ? tops_planes(kind, 2) : 0;
+  const int sent = message_planes(kind, level + 1), next_tops = tops_planes(kind, level + 1);
   for_each_block(n, kHeavyGrain, threads, [&](Block at) {
-    Scratch<27> opened_words, mask_words;
-    Scratch<6> next_words;
-    Scratch<4> top_words;
-    Scratch<81> monomial_words;
+    Scratch<kMostMessages> opened_words, mask_words, next_words;
+    Scratch<kMostTops> top_words;
+    Scratch<kMostMonomials> monomial_words;
     const MergeBlock block{
         planes_of(state.opened, opened, at, opened_words.words),
         planes_of(state.tops, top_count, at, top_words.words),
@@ -168,7 +166,8 @@ void merge(Kind kind, int level, const Merge& state, std::int64_t n, u64* messag
         planes_of(monomials, monomial_planes(kind, level), at, monomial_words.words),
         planes_of(next_masks, sent, at, next_words.words),
         state.first};
-    Output out(message, sent, at), top(tops, next_tops, at);
+    Output<kMostMessages> out(message, sent, at);
+    Output<kMostTops> top(tops, next_tops, at);
     use.merge(kind, level, block, out.planes(), top.planes());
     out.finish();
     top.finish();

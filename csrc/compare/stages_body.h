@@ -9,13 +9,6 @@ namespace {
 using u64 = std::uint64_t;
 
 constexpr int kPlaneWords = 16;
-constexpr int kDigits = 16;
-constexpr int kGroups = 4;
-
-constexpr int digit_bits(Kind kind, int digit) {
-  return kind == Kind::less && digit == kDigits - 1 ? 3 : 4;
-}
-
 // A bundle's block, seen at one word of every plane.
 template <class Word>
 class In {
@@ -80,34 +73,47 @@ inline void transpose_eight(Word* rows) {
   for (int i = 0; i < 8; ++i) rows[i * step] = row[i];
 }
 
-// bits[b]: bit b of the elements; lane l from elements 64 l .. 64 l + 63.
+// Planes of a block's elements: plane b holds their bit b; word w comes from elements 64 w ..
 template <class Word>
-inline void to_planes(const u64* elements, Word (&bits)[64]) {
-  for (int j = 0; j < 64; ++j)
-    for (int lane = 0; lane < lanes<Word>(); ++lane) bits[j][lane] = elements[64 * lane + j];
-  for (int i = 0; i < 8; ++i) transpose_eight<Word, 8>(bits + i);
-  for (int i = 0; i < 8; ++i) transpose_eight<Word, 1>(bits + 8 * i);
+inline void to_planes(const u64* elements, u64* planes) {
+  for (int word = 0; word < kPlaneWords; word += lanes<Word>()) {
+    Word bits[64];
+    for (int j = 0; j < 64; ++j)
+      for (int lane = 0; lane < lanes<Word>(); ++lane)
+        bits[j][lane] = elements[64 * (word + lane) + j];
+    for (int i = 0; i < 8; ++i) transpose_eight<Word, 8>(bits + i);
+    for (int i = 0; i < 8; ++i) transpose_eight<Word, 1>(bits + 8 * i);
+    const Out<Word> out(planes, word);
+    for (int b = 0; b < 64; ++b) out.put(b, bits[b]);
+  }
 }
 
 // --- One digit
 
-// The one-hot row of a digit without entry 0.
+// The one-hot row of a number of `bits` bits.
 template <class Word, int bits>
-inline void digit_rows(const Word* digit, Out<Word> rows) {
-  const Word low[4] = {~digit[1] & ~digit[0], ~digit[1] & digit[0], digit[1] & ~digit[0],
-                       digit[1] & digit[0]};
-  Word high[1 << (bits - 2)];
-  if constexpr (bits == 4) {
-    high[0] = ~digit[3] & ~digit[2];
-    high[1] = ~digit[3] & digit[2];
-    high[2] = digit[3] & ~digit[2];
-    high[3] = digit[3] & digit[2];
-  } else {
-    high[0] = ~digit[2];
-    high[1] = digit[2];
-  }
+inline void one_hot(In<Word> number, Word (&row)[1 << bits]) {
+  row[1] = number[0];
+  row[0] = ~row[1];
+#pragma GCC unroll 4
+  for (int b = 1; b < bits; ++b)
+#pragma GCC unroll 8
+    for (int v = 0; v < 1 << b; ++v) {
+      row[v | 1 << b] = row[v] & number[b];
+      row[v] ^= row[v | 1 << b];
+    }
+}
+
+// The row of a digit without entry 0, as products of two shorter rows.
+template <class Word, int bits>
+inline void digit_rows(In<Word> digit, Out<Word> rows) {
+  constexpr int low_bits = bits / 2, high_bits = bits - low_bits;
+  Word low[1 << low_bits], high[1 << high_bits];
+  one_hot<Word, low_bits>(digit, low);
+  one_hot<Word, high_bits>(digit.from(low_bits), high);
 #pragma GCC unroll 16
-  for (int v = 1; v < 1 << bits; ++v) rows.put(v - 1, high[v >> 2] & low[v & 3]);
+  for (int v = 1; v < 1 << bits; ++v)
+    rows.put(v - 1, high[v >> low_bits] & low[v & ((1 << low_bits) - 1)]);
 }
 
 template <class Word>
@@ -115,75 +121,79 @@ struct Comparison {
   Word equal, less;
 };
 
-// Shares of EQ and LT at the public digit: a tree of choices, low bit first. Each node knows of its
-// range of entries the one at the index, the parity of those above the index, and the parity of
-// all.
+// Shares of EQ and LT at the public digit: the row is halved by one bit after the other, high bit
+// first. Where the low half is kept, all entries of the high one are above the index.
 template <class Word, int bits>
-inline Comparison<Word> look_up(const Word* digit, In<Word> rows, Word constant) {
-  constexpr int size = 1 << bits;
-  Word equal[size], above[size], parity[size];
-  Word rest = constant;
+inline Comparison<Word> look_up(In<Word> digit, In<Word> rows, Word constant) {
+  Word row[1 << bits], above{};
+  row[0] = constant;
 #pragma GCC unroll 16
-  for (int v = 1; v < size; ++v) {
-    equal[v] = parity[v] = rows[v - 1];
-    above[v] = Word{};
-    rest ^= equal[v];
+  for (int v = 1; v < 1 << bits; ++v) {
+    row[v] = rows[v - 1];
+    row[0] ^= row[v];
   }
-  equal[0] = parity[0] = rest;
-  above[0] = Word{};
 #pragma GCC unroll 4
-  for (int b = 0; b < bits; ++b) {
+  for (int b = bits - 1; b >= 0; --b) {
+    const Word bit = digit[b];
+    Word high{};
 #pragma GCC unroll 8
-    for (int i = 0; i < size >> (b + 1); ++i) {
-      const int low = 2 * i, high = 2 * i + 1;
-      above[i] = choose(digit[b], above[high], above[low] ^ parity[high]);
-      equal[i] = choose(digit[b], equal[high], equal[low]);
-      parity[i] = parity[low] ^ parity[high];
+    for (int v = 0; v < 1 << b; ++v) {
+      high ^= row[v | 1 << b];
+      row[v] = choose(bit, row[v | 1 << b], row[v]);
     }
+    above ^= high & ~bit;
   }
-  return {equal[0], above[0]};
+  return {row[0], above};
 }
 
-// --- One group of four
+// --- One group
 
-// Where the bits of a group lie in messages and masks: 0, 1, 2 are q_1, q_2, q_3.
+// Where the bits of a group lie in messages and masks; q_1, q_2, .. come first.
 template <Kind kind>
 struct Layout {
-  static constexpr int l0 = 3, l1 = 4, l2 = 5;
-  static constexpr int q0 = kind == Kind::less ? 6 : 3;
+  static constexpr int size = group_size(kind);
+  static constexpr int sets = 1 << (size - 1);  // of q_1 .. q_(size-1): bit i stands for q_(i+1)
+  static constexpr int l0 = size - 1;
+  static constexpr int q0 = ordered(kind) ? 2 * size - 2 : size - 1;
 
-  static constexpr bool has_q0(int group) { return kind == Kind::equal || group > 0; }
-  static constexpr int bits(int group) { return kind == Kind::equal ? 4 : has_q0(group) ? 7 : 6; }
+  static constexpr bool has_q0(int group) { return !ordered(kind) || group > 0; }
   static constexpr int first_bit(int group) {
-    return kind == Kind::equal ? 4 * group : group == 0 ? 0 : 7 * group - 1;
+    return ordered(kind) ? group == 0 ? 0 : (2 * size - 1) * group - 1 : size * group;
   }
+  // Monomials within a group: sets of two or more, those of every l, those of q_0.
+  static constexpr int first_l = sets - size;
+  static constexpr int first_q0 = ordered(kind) ? first_l + 2 * sets - 1 - size : first_l;
+  static constexpr int monomials = first_q0 + sets - 1;
   static constexpr int first_monomial(int group) {
-    return kind == Kind::equal ? 11 * group : group == 0 ? 0 : 22 * group - 7;
+    return group == 0 ? 0 : monomials * group - (ordered(kind) ? sets - 1 : 0);
   }
-  // Monomials within a group; `set` has bit 0 for q_1, bit 1 for q_2, bit 2 for q_3.
-  static constexpr int alone(int set) { return set == 3 ? 0 : set - 4; }  // 3, 5, 6, 7
-  static constexpr int with_l0(int set) { return 4 + set - 1; }
-  static constexpr int with_l1(int set) { return 11 + set / 2 - 1; }  // 2, 4, 6
-  static constexpr int with_l2() { return 14; }                       // set 4
-  static constexpr int with_q0(int set) { return (kind == Kind::equal ? 4 : 15) + set - 1; }
 };
 
+// The l_j go with sets of q_(j+1), ..: multiples of 2^j.
 template <class Word, Kind kind>
 inline void group_monomials(In<Word> mask, bool has_q0, Out<Word> out) {
   using L = Layout<kind>;
-  Word set[8];
-  for (int i = 0; i < 3; ++i) set[1 << i] = mask[i];
-  for (int s : {3, 5, 6, 7}) {
+  int at = 0;
+  Word set[L::sets];
+#pragma GCC unroll 8
+  for (int i = 0; i < L::size - 1; ++i) set[1 << i] = mask[i];
+#pragma GCC unroll 8
+  for (int s = 3; s < L::sets; ++s) {
+    if (!(s & (s - 1))) continue;
     set[s] = set[s & (s - 1)] & set[s & -s];
-    out.put(L::alone(s), set[s]);
+    out.put(at++, set[s]);
+  }
+  if constexpr (ordered(kind)) {
+#pragma GCC unroll 4
+    for (int j = 0; j < L::size - 1; ++j) {
+      const Word l = mask[L::l0 + j];
+#pragma GCC unroll 8
+      for (int s = 1 << j; s < L::sets; s += 1 << j) out.put(at++, set[s] & l);
+    }
   }
   if (has_q0)
-    for (int s = 1; s < 8; ++s) out.put(L::with_q0(s), set[s] & mask[L::q0]);
-  if constexpr (kind == Kind::less) {
-    for (int s = 1; s < 8; ++s) out.put(L::with_l0(s), set[s] & mask[L::l0]);
-    for (int s = 2; s < 8; s += 2) out.put(L::with_l1(s), set[s] & mask[L::l1]);
-    out.put(L::with_l2(), set[4] & mask[L::l2]);
-  }
+#pragma GCC unroll 8
+    for (int s = 1; s < L::sets; ++s) out.put(at++, set[s] & mask[L::q0]);
 }
 
 // A party's view of one group: what was opened, its masks, its monomials. Every bit v of the group
@@ -193,101 +203,137 @@ template <class Word, Kind kind>
 struct Group {
   using L = Layout<kind>;
   In<Word> opened, mask, monomial;
-  Word set[8];  // shares of the products of q_1, q_2, q_3's masks
+  Word set[L::sets];  // shares of the products of the masks of q_1, q_2, ..
 
   Group(In<Word> opened, In<Word> mask, In<Word> monomial, Word constant)
       : opened(opened), mask(mask), monomial(monomial) {
     set[0] = constant;
-    for (int i = 0; i < 3; ++i) set[1 << i] = mask[i];
-    for (int s : {3, 5, 6, 7}) set[s] = monomial[L::alone(s)];
+#pragma GCC unroll 8
+    for (int i = 0; i < L::size - 1; ++i) set[1 << i] = mask[i];
+    int at = 0;
+#pragma GCC unroll 8
+    for (int s = 3; s < L::sets; ++s)
+      if (s & (s - 1)) set[s] = monomial[at++];
   }
 
-  // Share of x times the monomial `s`, for the opened bit O of x.
-  Word times(Word bit, int s, Word dealt) const { return (bit & set[s]) ^ dealt; }
+  // part[s] ^= share of v times the set s, for the sets of q_(j+1), ..; `which`: v's place, dealt:
+  // the place of its first monomial.
+  void add(Word* part, int j, int which, int dealt) const {
+    const Word bit = opened[which];
+    part[0] ^= (bit & set[0]) ^ mask[which];
+#pragma GCC unroll 8
+    for (int s = 1 << j; s < L::sets; s += 1 << j) part[s] ^= (bit & set[s]) ^ monomial[dealt++];
+  }
 
-  // EQ_3 EQ_2 EQ_1 EQ_0
+  // From shares of v times the sets of q_(j+1), .. to those of q_(j+1) v times the sets of
+  // q_(j+2), ..
+  void fold(Word* part, int j) const {
+    const Word bit = opened[j];
+#pragma GCC unroll 8
+    for (int s = 0; s < L::sets; s += 2 << j) part[s] = (bit & part[s]) ^ part[s | 1 << j];
+  }
+
+  // EQ_(size-1) .. EQ_1 EQ_0
   Word product() const {
-    Word part[8];
-    const Word q0 = opened[L::q0];
-    part[0] = times(q0, 0, mask[L::q0]);
-    for (int s = 1; s < 8; ++s) part[s] = times(q0, s, monomial[L::with_q0(s)]);
-    for (int i = 0; i < 3; ++i)
-      for (int s = 0; s < 8; s += 2 << i) part[s] = (opened[i] & part[s]) ^ part[s | 1 << i];
+    Word part[L::sets] = {};
+    add(part, 0, L::q0, L::first_q0);
+#pragma GCC unroll 4
+    for (int j = 0; j < L::size - 1; ++j) fold(part, j);
     return part[0];
   }
 
-  // top ^ EQ_3 (LT_2 ^ EQ_2 (LT_1 ^ EQ_1 LT_0))
+  // .. EQ_2 (LT_1 ^ EQ_1 LT_0) .., the top LT added at last
   Word less(Word top) const {
-    Word part[8];
-    const Word l0 = opened[L::l0], l1 = opened[L::l1], l2 = opened[L::l2];
-    part[0] = times(l0, 0, mask[L::l0]);
-    for (int s = 1; s < 8; ++s) part[s] = times(l0, s, monomial[L::with_l0(s)]);
-    for (int s = 0; s < 8; s += 2) part[s] = (opened[0] & part[s]) ^ part[s | 1];
-    part[0] ^= times(l1, 0, mask[L::l1]);
-    for (int s = 2; s < 8; s += 2) part[s] ^= times(l1, s, monomial[L::with_l1(s)]);
-    for (int s = 0; s < 8; s += 4) part[s] = (opened[1] & part[s]) ^ part[s | 2];
-    part[0] ^= times(l2, 0, mask[L::l2]);
-    part[4] ^= times(l2, 4, monomial[L::with_l2()]);
-    return top ^ (opened[2] & part[0]) ^ part[4];
+    Word part[L::sets] = {};
+    int dealt = L::first_l;
+#pragma GCC unroll 4
+    for (int j = 0; j < L::size - 1; ++j) {
+      add(part, j, L::l0 + j, dealt);
+      dealt += (L::sets >> j) - 1;
+      fold(part, j);
+    }
+    return top ^ part[0];
   }
 };
 
 // --- The steps
 
+// f(word) for every word of a block's planes.
+template <class Word, class F>
+inline void each_word(F f) {
+  for (int word = 0; word < kPlaneWords; word += lanes<Word>()) f(word);
+}
+
+template <class Word, int bits>
+inline void rows_of_digit(const u64* planes, int first_bit, u64* rows, int first_row) {
+  each_word<Word>([=](int word) {
+    digit_rows<Word, bits>(In<Word>(planes, word).from(first_bit),
+                           Out<Word>(rows, word).from(first_row));
+  });
+}
+
 template <class Word, Kind kind>
 void rows_of(const u64* r, u64* rows) {
-  for (int word = 0; word < kPlaneWords; word += lanes<Word>()) {
-    Word bits[64];
-    to_planes(r + 64 * word, bits);
-    const Out<Word> out(rows, word);
-    for (int d = 0; d < kDigits - 1; ++d) digit_rows<Word, 4>(bits + 4 * d, out.from(15 * d));
-    constexpr int top = digit_bits(kind, kDigits - 1);
-    digit_rows<Word, top>(bits + 60, out.from(15 * (kDigits - 1)));
-  }
+  constexpr int bits = digit_bits(kind), entries = (1 << bits) - 1, top = digits(kind) - 1;
+  alignas(64) u64 planes[64 * kPlaneWords];
+  to_planes<Word>(r, planes);
+  for (int d = 0; d < top; ++d) rows_of_digit<Word, bits>(planes, bits * d, rows, entries * d);
+  rows_of_digit<Word, top_bits(kind)>(planes, bits * top, rows, entries * top);
 }
 
-// Puts the four digits (or groups) j of group g where a message has them; the top LT stays apart.
+// Puts what was found of a digit (or group) where messages have it; the top LT stays apart.
 template <class Word, Kind kind>
-inline void send(const Comparison<Word> (&found)[4], int group, In<Word> masks, Out<Word> message,
+inline void send(Comparison<Word> found, int digit, In<Word> masks, Out<Word> message,
                  Out<Word> tops) {
   using L = Layout<kind>;
-  const int at = L::first_bit(group);
-  for (int j = 1; j < 4; ++j) message.put(at + j - 1, found[j].equal ^ masks[at + j - 1]);
-  if (L::has_q0(group)) message.put(at + L::q0, found[0].equal ^ masks[at + L::q0]);
-  if constexpr (kind == Kind::less) {
-    for (int j = 0; j < 3; ++j) message.put(at + L::l0 + j, found[j].less ^ masks[at + L::l0 + j]);
-    tops.put(group, found[3].less);
+  const int group = digit / L::size, j = digit % L::size, at = L::first_bit(group);
+  if (j > 0 || L::has_q0(group)) {
+    const int q = at + (j > 0 ? j - 1 : L::q0);
+    message.put(q, found.equal ^ masks[q]);
+  }
+  if constexpr (ordered(kind)) {
+    if (j == L::size - 1)
+      tops.put(group, found.less);
+    else
+      message.put(at + L::l0 + j, found.less ^ masks[at + L::l0 + j]);
   }
 }
 
+struct LookUp {
+  const u64 *rows, *masks;
+  bool first;
+  u64 *message, *tops;
+};
+
+template <class Word, Kind kind, int bits>
+inline void look_up_digit(const u64* planes, int d, const LookUp& at) {
+  constexpr int step = digit_bits(kind);
+  const Word constant = Word{} - u64{at.first};
+  each_word<Word>([&](int word) {
+    const Comparison<Word> found =
+        look_up<Word, bits>(In<Word>(planes, word).from(step * d),
+                            In<Word>(at.rows, word).from(((1 << step) - 1) * d), constant);
+    send<Word, kind>(found, d, {at.masks, word}, {at.message, word}, {at.tops, word});
+  });
+}
+
 template <class Word, Kind kind>
-void look_up_all(const u64* c, const u64* rows, const u64* masks, bool first, u64* message,
-                 u64* tops) {
-  const Word constant = Word{} - u64{first};
-  for (int word = 0; word < kPlaneWords; word += lanes<Word>()) {
-    Word bits[64];
-    to_planes(c + 64 * word, bits);
-    const In<Word> in(rows, word);
-    for (int g = 0; g < kGroups; ++g) {
-      Comparison<Word> found[4];
-      for (int j = 0; j < 4; ++j) {
-        const int d = 4 * g + j;
-        found[j] = digit_bits(kind, d) == 4
-                       ? look_up<Word, 4>(bits + 4 * d, in.from(15 * d), constant)
-                       : look_up<Word, 3>(bits + 4 * d, in.from(15 * d), constant);
-      }
-      send<Word, kind>(found, g, {masks, word}, {message, word}, {tops, word});
-    }
-  }
+void look_up_all(const u64* c, const LookUp& at) {
+  constexpr int top = digits(kind) - 1;
+  alignas(64) u64 planes[64 * kPlaneWords];
+  to_planes<Word>(c, planes);
+  for (int d = 0; d < top; ++d) look_up_digit<Word, kind, digit_bits(kind)>(planes, d, at);
+  look_up_digit<Word, kind, top_bits(kind)>(planes, top, at);
 }
 
 template <class Word, Kind kind>
 void monomials_of(int level, const u64* masks, u64* monomials) {
   using L = Layout<kind>;
-  for (int word = 0; word < kPlaneWords; word += lanes<Word>())
-    for (int g = 0; g < (level == 1 ? kGroups : 1); ++g)
+  each_word<Word>([=](int word) {
+    for (int g = 0; g < groups(kind, level); ++g)
       group_monomials<Word, kind>(In<Word>(masks, word).from(L::first_bit(g)), L::has_q0(g),
                                   Out<Word>(monomials, word).from(L::first_monomial(g)));
+  });
 }
 
 template <class Word, Kind kind>
@@ -300,43 +346,54 @@ inline Comparison<Word> merge_group(const MergeBlock& state, int g, int word) {
                                 constant);
   Comparison<Word> out{};
   if (L::has_q0(g)) out.equal = group.product();
-  if constexpr (kind == Kind::less) out.less = group.less(In<Word>(state.tops, word)[g]);
+  if constexpr (ordered(kind)) out.less = group.less(In<Word>(state.tops, word)[g]);
   return out;
 }
 
 template <class Word, Kind kind>
 void merge_all(int level, const MergeBlock& state, u64* message, u64* tops) {
-  for (int word = 0; word < kPlaneWords; word += lanes<Word>()) {
+  each_word<Word>([&](int word) {
     const In<Word> masks(state.next_masks, word);
-    const Out<Word> out(message, word);
-    if (level == 2) {
-      const Comparison<Word> last = merge_group<Word, kind>(state, 0, word);
-      out.put(0, (kind == Kind::less ? last.less : last.equal) ^ masks[0]);
-      continue;
+    const Out<Word> out(message, word), next_tops(tops, word);
+    for (int g = 0; g < groups(kind, level); ++g) {
+      const Comparison<Word> found = merge_group<Word, kind>(state, g, word);
+      if (level < levels(kind))
+        send<Word, kind>(found, g, masks, out, next_tops);
+      else
+        out.put(0, (ordered(kind) ? found.less : found.equal) ^ masks[0]);
     }
-    Comparison<Word> found[4];
-    for (int g = 0; g < kGroups; ++g) found[g] = merge_group<Word, kind>(state, g, word);
-    send<Word, kind>(found, 0, masks, out, {tops, word});
-  }
+  });
+}
+
+// Calls f with the kind as a constant expression.
+template <Kind kind>
+struct Constant {
+  static constexpr Kind value = kind;
+};
+
+template <class F>
+inline void with_constant(Kind kind, F f) {
+  if (kind == Kind::less) return f(Constant<Kind::less>());
+  if (kind == Kind::equal) return f(Constant<Kind::equal>());
+  if (kind == Kind::less_wide) return f(Constant<Kind::less_wide>());
+  f(Constant<Kind::equal_wide>());
 }
 
 template <class Word>
 struct Table {
   static void rows(Kind kind, const u64* r, u64* rows) {
-    (kind == Kind::less ? rows_of<Word, Kind::less> : rows_of<Word, Kind::equal>)(r, rows);
+    with_constant(kind, [=](auto k) { rows_of<Word, k.value>(r, rows); });
   }
   static void lookup(Kind kind, const u64* c, const u64* rows, const u64* masks, bool first,
                      u64* message, u64* tops) {
-    (kind == Kind::less ? look_up_all<Word, Kind::less>
-                        : look_up_all<Word, Kind::equal>)(c, rows, masks, first, message, tops);
+    const LookUp at{rows, masks, first, message, tops};
+    with_constant(kind, [&](auto k) { look_up_all<Word, k.value>(c, at); });
   }
   static void monomials(Kind kind, int level, const u64* masks, u64* monomials) {
-    (kind == Kind::less ? monomials_of<Word, Kind::less>
-                        : monomials_of<Word, Kind::equal>)(level, masks, monomials);
+    with_constant(kind, [=](auto k) { monomials_of<Word, k.value>(level, masks, monomials); });
   }
   static void merge(Kind kind, int level, const MergeBlock& state, u64* message, u64* tops) {
-    (kind == Kind::less ? merge_all<Word, Kind::less>
-                        : merge_all<Word, Kind::equal>)(level, state, message, tops);
+    with_constant(kind, [&](auto k) { merge_all<Word, k.value>(level, state, message, tops); });
   }
   static constexpr Stages stages = {rows, lookup, monomials, merge};
 };

@@ -48,9 +48,10 @@ class Padded {
   Padded(const uint64_t* image, int64_t planes, const std::vector<int64_t>& size,
          const std::vector<int64_t>& before, const std::vector<int64_t>& extent, int threads)
       : data_(image), pitch_(pitches(extent)), plane_(product(extent)) {
-    if (size == extent || planes * product(size) == 0) return;
+    if (size == extent) return;
     copy_.resize(planes * plane_);
     data_ = copy_.data();
+    if (product(size) == 0) return;  // nothing but zeros, yet the kernel reads them
     const std::size_t last = size.size() - 1;
     const std::vector<int64_t> outer(size.begin(), size.end() - 1);
     const std::vector<int64_t> ones(last, 1);

@@ -78,12 +78,13 @@ class Config:
         member = self.member(name)
         if self.plain_tcp:
             return Identity(name)
-        for what, file in (("ca", self.ca), ("certificate", member.certificate), ("key", member.key)):
+        files = {"ca": self.ca, "certificate": member.certificate, "key": member.key}
+        for what, file in files.items():
             if file is None or not file.is_file():
+                missing = "not named" if file is None else f"no file {file}"
                 raise SessionError(
-                    f"{self.path} has no usable `{what}` for {name}"
-                    f" ({'not named' if file is None else f'no file {file}'}); `mpctensor keys init`"
-                    " makes certificates"
+                    f"{self.path} has no usable `{what}` for {name} ({missing}); `mpctensor keys"
+                    " init` makes certificates"
                 )
         return Identity(name, member.certificate, member.key, self.ca)
 

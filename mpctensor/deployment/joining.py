@@ -203,5 +203,3 @@ def _same_settings(mine: str, own: dict[str, Any], peer: str, theirs: Any) -> No
                 f"`{key}` is {own.get(key)!r} at {mine} and {str(theirs.get(key))[:100]!r} at"
                 f" {peer}: every party must use the same"
             )
-
-

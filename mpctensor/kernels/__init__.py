@@ -25,13 +25,14 @@ except ModuleNotFoundError as error:
 
 from mpctensor.kernels.arguments import Source, words
 from mpctensor.kernels.compare import (
+    EQUAL,
+    EQUAL_WIDE,
+    LESS,
+    LESS_WIDE,
+    Digits,
     beta_deal,
     bit_hat,
     bit_values,
-    equal_lookup,
-    equal_merge,
-    equal_merge_deal,
-    equal_rows_deal,
     lookup,
     merge,
     merge_deal,
@@ -45,6 +46,7 @@ from mpctensor.kernels.compare import (
 from mpctensor.kernels.cpu import force_isa, isa
 from mpctensor.kernels.prg import prg, prg_bundle, prg_combine
 from mpctensor.kernels.ring import (
+    Geometry,
     bit_product_share,
     bit_share,
     conv,
@@ -66,6 +68,12 @@ from mpctensor.kernels.truncate import (
 )
 
 __all__ = [
+    "EQUAL",
+    "EQUAL_WIDE",
+    "LESS",
+    "LESS_WIDE",
+    "Digits",
+    "Geometry",
     "Source",
     "beta_deal",
     "bit_hat",
@@ -75,10 +83,6 @@ __all__ = [
     "conv",
     "conv_input",
     "conv_weight",
-    "equal_lookup",
-    "equal_merge",
-    "equal_merge_deal",
-    "equal_rows_deal",
     "force_isa",
     "isa",
     "lookup",

@@ -3,14 +3,17 @@
 c = x + r is public (for a threshold T: c = x + r - T); the provider knows r. The order of planes in
 each bundle is that of csrc/compare/compare.h. One comparison:
 
-    provider  rows_deal, merge_deal(1), merge_deal(2), beta_deal, select_deal
-    party     lookup -> open -> merge(1) -> open -> merge(2) -> open -> bit_hat -> select_share
+    provider  rows_deal, merge_deal (for every merge), beta_deal, select_deal
+    party     lookup -> open -> (merge -> open, for every merge) -> bit_hat -> select_share
 
-`equal_*` are the same steps for [x == 0]. `keys` are the operation keys of several parties, one
-after the other: of all, or of all but the last, whose share is the correction. A source is a
-correction or (key, stream). Every mask stream must be fresh: reusing one makes the view depend on
-the secret.
+How numbers are cut into digits is the first argument: `LESS` for [x < 0] and `EQUAL` for [x == 0]
+merge twice, `LESS_WIDE` and `EQUAL_WIDE` once, for six times the planes. `keys` are the operation
+keys of several parties, one after the other: of all, or of all but the last, whose share is the
+correction. A source is a correction or (key, stream). Every mask stream must be fresh: reusing one
+makes the view depend on the secret.
 """
+
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -30,88 +33,78 @@ from mpctensor.kernels.arguments import (
     words,
 )
 
-LESS, EQUAL = 0, 1
-ROWS = {LESS: 232, EQUAL: 240}
-# By kind and level; a message of level 3 is the masked outcome.
-MESSAGE = {(LESS, 1): 27, (LESS, 2): 6, (LESS, 3): 1, (EQUAL, 1): 16, (EQUAL, 2): 4, (EQUAL, 3): 1}
-TOPS = {(LESS, 1): 4, (LESS, 2): 1, (LESS, 3): 0, (EQUAL, 1): 0, (EQUAL, 2): 0, (EQUAL, 3): 0}
-MONOMIALS = {(LESS, 1): 81, (LESS, 2): 15, (EQUAL, 1): 44, (EQUAL, 2): 11}
 
+@dataclass(frozen=True)
+class Digits:
+    """One way to cut a number into digits and to merge them.
 
-def rows_deal(r: Tensor, keys: bytes, stream: int) -> Tensor:
-    """The provider: the one-hot rows of the digits of r's low 63 bits, minus the keys' streams.
-
-    keys: of all parties but the last. Returns the correction, a bundle (232, words(n)).
+    kind: its number in csrc/compare/compare.h. order: whether LT is found, not only EQ. rows: dealt
+    planes of one-hot rows. messages: planes opened, merge by merge; the last is the outcome. tops:
+    planes kept back from each message. monomials: planes dealt for each merge.
     """
-    return _rows_deal(LESS, r, keys, stream)
+
+    kind: int
+    order: bool
+    rows: int
+    messages: tuple[int, ...]
+    tops: tuple[int, ...]
+    monomials: tuple[int, ...]
+
+    @property
+    def merges(self) -> int:
+        return len(self.monomials)
 
 
-def equal_rows_deal(r: Tensor, keys: bytes, stream: int) -> Tensor:
-    """Like `rows_deal` for all 64 bits: (240, words(n))."""
-    return _rows_deal(EQUAL, r, keys, stream)
+LESS: Digits = Digits(0, True, 232, (27, 6, 1), (4, 1, 0), (81, 15))
+EQUAL: Digits = Digits(1, False, 240, (16, 4, 1), (0, 0, 0), (44, 11))
+LESS_WIDE: Digits = Digits(2, True, 1143, (16, 1), (1, 0), (749,))
+EQUAL_WIDE: Digits = Digits(3, False, 1271, (9, 1), (0, 0), (502,))
 
 
-def _rows_deal(kind: int, r: Tensor, keys: bytes, stream: int) -> Tensor:
+def rows_deal(digits: Digits, r: Tensor, keys: bytes, stream: int) -> Tensor:
+    """The provider: the one-hot rows of r's digits, minus the keys' streams.
+
+    keys: of all parties but the last. Returns the correction, a bundle (rows, words(n)).
+    """
     r = dense("r", r)
-    out = new_bundle(ROWS[kind], r.numel())
-    _C.rows_deal(out.data_ptr(), kind, r.data_ptr(), _streams(keys, stream), r.numel(), threads())
+    n = r.numel()
+    out = new_bundle(digits.rows, n)
+    _C.rows_deal(out.data_ptr(), digits.kind, r.data_ptr(), _streams(keys, stream), n, threads())
     return out
 
 
-def lookup(c: Tensor, rows: Source, key: bytes, masks: int, first: bool) -> tuple[Tensor, Tensor]:
-    """A party looks up EQ and LT of every digit at c: its message (27, W) and its tops (4, W).
+def lookup(
+    digits: Digits, c: Tensor, rows: Source, key: bytes, masks: int, first: bool
+) -> tuple[Tensor, Tensor]:
+    """A party looks up EQ and LT of every digit at c: its first message and its tops (bundles).
 
     rows: its share of the rows. masks: the stream, under its key, that masks the message.
     first: whether it is the party that adds public constants.
     """
-    return _lookup(LESS, c, rows, key, masks, first)
-
-
-def equal_lookup(c: Tensor, rows: Source, key: bytes, masks: int, first: bool) -> Tensor:
-    """Like `lookup` with EQ only: the message (16, W)."""
-    return _lookup(EQUAL, c, rows, key, masks, first)[0]
-
-
-def _lookup(
-    kind: int, c: Tensor, rows: Source, key: bytes, masks: int, first: bool
-) -> tuple[Tensor, Tensor]:
     c = dense("c", c)
     n = c.numel()
-    raw_rows, _held = plane_source("rows", rows, ROWS[kind], n)
-    message, tops = new_bundle(MESSAGE[kind, 1], n), new_bundle(TOPS[kind, 1], n)
+    raw_rows, _held = plane_source("rows", rows, digits.rows, n)
+    message, tops = new_bundle(digits.messages[0], n), new_bundle(digits.tops[0], n)
     _C.lookup(
-        message.data_ptr(), tops.data_ptr(), kind, c.data_ptr(), raw_rows, _own(key, masks), first,
-        n, threads(),
+        message.data_ptr(), tops.data_ptr(), digits.kind, c.data_ptr(), raw_rows, _own(key, masks),
+        first, n, threads(),
     )  # fmt: skip
     return message, tops
 
 
 def merge_deal(
-    level: int, n: int, keys: bytes, masks: int, others: bytes, monomials: int
+    digits: Digits, level: int, n: int, keys: bytes, masks: int, others: bytes, monomials: int
 ) -> Tensor:
-    """The provider: products of the mask bits of one merge, minus the others' streams.
+    """The provider: products of the mask bits of merge `level` (from 1), minus the others' streams.
 
     keys: of all parties, whose stream `masks` masks the opened bits. others: of all but the last,
-    whose stream `monomials` is their share. Returns (81, W) at level 1, (15, W) at level 2.
+    whose stream `monomials` is their share.
     """
-    return _merge_deal(LESS, level, n, keys, masks, others, monomials)
-
-
-def equal_merge_deal(
-    level: int, n: int, keys: bytes, masks: int, others: bytes, monomials: int
-) -> Tensor:
-    """Like `merge_deal`: (44, W) at level 1, (11, W) at level 2."""
-    return _merge_deal(EQUAL, level, n, keys, masks, others, monomials)
-
-
-def _merge_deal(
-    kind: int, level: int, n: int, keys: bytes, masks: int, others: bytes, monomials: int
-) -> Tensor:
-    below("level", level, 1, 3)
-    out = new_bundle(MONOMIALS[kind, level], n)
+    below("level", level, 1, digits.merges + 1)
+    out = new_bundle(digits.monomials[level - 1], n)
     _C.merge_deal(
         out.data_ptr(),
-        kind,
+        digits.kind,
         level,
         _streams(keys, masks),
         _streams(others, monomials),
@@ -122,48 +115,24 @@ def _merge_deal(
 
 
 def merge(
-    level: int, n: int, opened: Tensor, tops: Tensor, key: bytes, masks: int, monomials: Source,
-    next_masks: int, first: bool,
-) -> tuple[Tensor, Tensor] | Tensor:  # fmt: skip
-    """A party merges groups of four: level 1 gives its next message (6, W) and top (1, W).
-
-    Level 2 gives its share of [c_low < r_low] masked, (1, W). opened: the level's opened bits.
-    masks, next_masks: streams under its key that masked those bits, and that mask the message.
-    """
-    message, next_tops = _merge(
-        LESS, level, n, opened, tops, key, masks, monomials, next_masks, first
-    )
-    return (message, next_tops) if level == 1 else message
-
-
-def equal_merge(
-    level: int, n: int, opened: Tensor, tops: None, key: bytes, masks: int, monomials: Source,
-    next_masks: int, first: bool,
-) -> Tensor:  # fmt: skip
-    """Like `merge`, without tops: (4, W), then the share of [c == r], masked, (1, W)."""
-    return _merge(EQUAL, level, n, opened, tops, key, masks, monomials, next_masks, first)[0]
-
-
-def _merge(
-    kind: int, level: int, n: int, opened: Tensor, tops: Tensor | None, key: bytes, masks: int,
+    digits: Digits, level: int, n: int, opened: Tensor, tops: Tensor, key: bytes, masks: int,
     monomials: Source, next_masks: int, first: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    below("level", level, 1, 3)
-    opened = bundle("opened", opened, MESSAGE[kind, level], n)
-    raw_tops = 0
-    if tops is not None:
-        tops = bundle("tops", tops, TOPS[kind, level], n)
-        raw_tops = tops.data_ptr()
-    elif TOPS[kind, level]:
-        raise ValueError("`tops` is missing")
-    raw_monomials, _held = plane_source("monomials", monomials, MONOMIALS[kind, level], n)
-    message, next_tops = (
-        new_bundle(MESSAGE[kind, level + 1], n),
-        new_bundle(TOPS[kind, level + 1], n),
-    )
+    """A party merges groups of digits: its next message and tops.
+
+    After the last merge the message is its share of [c_low < r_low] or [c == r], masked, (1, W).
+    opened, tops: of this merge. masks, next_masks: streams under its key that masked those bits,
+    and that mask the message.
+    """
+    below("level", level, 1, digits.merges + 1)
+    opened = bundle("opened", opened, digits.messages[level - 1], n)
+    tops = bundle("tops", tops, digits.tops[level - 1], n)
+    raw_monomials, _held = plane_source("monomials", monomials, digits.monomials[level - 1], n)
+    message, next_tops = new_bundle(digits.messages[level], n), new_bundle(digits.tops[level], n)
     _C.merge(
-        message.data_ptr(), next_tops.data_ptr(), kind, level, opened.data_ptr(), raw_tops,
-        _own(key, masks), raw_monomials, _own(key, next_masks), first, n, threads(),
+        message.data_ptr(), next_tops.data_ptr(), digits.kind, level, opened.data_ptr(),
+        tops.data_ptr(), _own(key, masks), raw_monomials, _own(key, next_masks), first, n,
+        threads(),
     )  # fmt: skip
     return message, next_tops
 

@@ -69,7 +69,7 @@ def conv(
     """
     _check_type("x", x)
     _check_type("w", w)
-    geometry = _Geometry("x", x.shape, w.shape, stride, padding, dilation, groups)
+    geometry = Geometry("x", x.shape, w.shape, stride, padding, dilation, groups)
     out = _output(out, geometry.out_shape, accumulate)
     x, w = x.contiguous(), w.contiguous()
     _C.ring_conv(*_pointers(out, x, w), *geometry.arguments, accumulate, negate, *_threads())
@@ -92,7 +92,7 @@ def conv_input(
     """The gradient of `conv` in x, of shape `input_size`, from the gradient g of its result."""
     _check_type("g", g)
     _check_type("w", w)
-    geometry = _Geometry("input_size", input_size, w.shape, stride, padding, dilation, groups)
+    geometry = Geometry("input_size", input_size, w.shape, stride, padding, dilation, groups)
     _check_shape("g", g, geometry.out_shape)
     out = _output(out, tuple(input_size), accumulate)
     g, w = g.contiguous(), w.contiguous()
@@ -124,7 +124,7 @@ def conv_weight(
             f"`x` and `g` must be (N, C, *S) and (N, O, *S'), not {_shape(x)} and {_shape(g)}"
         )
     weight = (g.shape[1], x.shape[1] // max(groups, 1), *kernel_size)
-    geometry = _Geometry("x", x.shape, weight, stride, padding, dilation, groups)
+    geometry = Geometry("x", x.shape, weight, stride, padding, dilation, groups)
     _check_shape("g", g, geometry.out_shape)
     out = _output(out, weight, accumulate)
     x, g = x.contiguous(), g.contiguous()
@@ -174,8 +174,11 @@ def bit_share(plane: Tensor, beta: Tensor, first: bool, out: Tensor | None = Non
     return out
 
 
-class _Geometry:
-    """Sizes of one convolution, checked; `source` names the argument with the input's shape."""
+class Geometry:
+    """Sizes of one convolution, checked in exact integers; ValueError where they do not fit.
+
+    source: names the argument with the input's shape x in messages. out_shape: the result's.
+    """
 
     def __init__(
         self, source: str, x: Sequence[int], w: Sequence[int],

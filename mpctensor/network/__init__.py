@@ -5,8 +5,18 @@ member's name. A channel is a pair of connections, one for each direction. Nothi
 unpickled, and nothing is allocated because a peer says so.
 """
 
-from .channel import Channel, Frame, Kind, bytes_of
+from .channel import Channel, Departure, Frame, Kind, bytes_of
 from .identity import Identity
 from .meeting import Caller, Listener, dial
 
-__all__ = ["Caller", "Channel", "Frame", "Identity", "Kind", "Listener", "bytes_of", "dial"]
+__all__ = [
+    "Caller",
+    "Channel",
+    "Departure",
+    "Frame",
+    "Identity",
+    "Kind",
+    "Listener",
+    "bytes_of",
+    "dial",
+]

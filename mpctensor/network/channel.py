@@ -17,10 +17,12 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
+from io import BufferedReader
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -31,7 +33,7 @@ HEADER = struct.Struct("<4sBxHQ16s")  # magic, kind, length of text, of payload,
 MAGIC = b"mpc1"
 EMPTY = bytes(16)
 INLINE = 1 << 15  # bytes that fit every socket buffer: sent by the caller itself
-PIECE = 1 << 20  # bytes of one call: the timeout is for progress, not for the whole
+PIECE = 1 << 18  # bytes of one call: the timeout is for progress, not for the whole
 MOST_WAITING = 1 << 28  # bytes queued for sending before the caller has to wait
 MOST_TEXT = 1 << 12
 MOST_JSON = 1 << 14
@@ -59,11 +61,13 @@ class Frame:
 
 
 def bytes_of(tensor: Tensor) -> memoryview:
-    """The memory of a contiguous tensor as bytes; the view does not keep the tensor alive."""
+    """The memory of a contiguous tensor as bytes; the view keeps the tensor alive."""
     size = tensor.numel() * tensor.element_size()
     if size == 0:
         return memoryview(b"")
-    return memoryview((ctypes.c_char * size).from_address(tensor.data_ptr())).cast("B")
+    memory = (ctypes.c_char * size).from_address(tensor.data_ptr())
+    memory.owner = tensor  # type: ignore[attr-defined]
+    return memoryview(memory).cast("B")
 
 
 class Channel:
@@ -75,6 +79,8 @@ class Channel:
         self.peer = peer
         self.sent = self.received = 0
         self._outgoing, self._incoming = outgoing, incoming
+        # Buffered, so that a small frame takes one read of the connection.
+        self._reader = cast(BufferedReader, incoming.makefile("rb", buffering=1 << 14))
         self._timeout = timeout
         self._sender = _Sender(outgoing)
         self._ended: SessionError | None = None
@@ -95,21 +101,19 @@ class Channel:
         *,
         text: str = "",
         digest: bytes = EMPTY,
-        keep: object = None,
-    ) -> None:
-        """Send a frame; `keep` lives until its payload has left.
+    ) -> Departure:
+        """Send a frame; its payload must not change before it has left, which may be later.
 
-        Returns before a large frame has left. A peer that is gone is noticed by `receive`, which
-        also finds the reason that it may have given.
+        A peer that is gone is noticed by `receive`, which also finds the reason that it may have
+        given.
         """
         words = text.encode()[:MOST_TEXT]
         size = sum(len(piece) for piece in payload)
         head = HEADER.pack(MAGIC, kind, len(words), size, digest) + words
         self.sent += len(head) + size
         if len(head) + size <= INLINE:
-            self._sender.put([b"".join((head, *payload))], len(head) + size, keep, inline=True)
-        else:
-            self._sender.put([head, *payload], len(head) + size, keep, inline=False)
+            return self._sender.put([b"".join((head, *payload))], len(head), size, inline=True)
+        return self._sender.put([head, *payload], len(head), size, inline=False)
 
     # Receiving
 
@@ -125,7 +129,8 @@ class Channel:
         if magic != MAGIC or words > MOST_TEXT or kind not in Kind._value2member_map_:
             raise self._end(SessionError(f"{self.peer} sent what is no message of a session"))
         text = bytearray(words)
-        self.receive_into(memoryview(text))
+        if words:
+            self.receive_into(memoryview(text))
         frame = Frame(Kind(kind), text.decode(errors="replace"), size, digest)
         if frame.kind in kinds:
             return frame
@@ -135,17 +140,15 @@ class Channel:
         """Fill the buffer from the connection."""
         if self._ended is not None:
             raise self._ended
-        got, size = 0, len(buffer)
         try:
-            while got < size:
-                count = self._incoming.recv_into(buffer[got : got + PIECE])
-                if count == 0:
+            for start in range(0, len(buffer), PIECE):
+                piece = buffer[start : start + PIECE]
+                count = self._reader.readinto(piece)
+                self.received += count
+                if count < len(piece):
                     raise ConnectionError("the connection was closed without a word")
-                got += count
         except OSError as error:
             raise self._end(self._lost(error)) from error
-        finally:
-            self.received += got
 
     def payload(self, frame: Frame, most: int) -> bytes:
         """The payload of a frame whose size is not known beforehand; at most `most` bytes."""
@@ -199,11 +202,35 @@ class Channel:
             _OPEN.discard(self)
             self.send(kind, text=text)
             self._sender.finish(patience)
-        self._drop()
+            for connection in (self._outgoing, self._incoming):
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits in `receive`
+            self._reader.close()
+            for connection in (self._outgoing, self._incoming):
+                connection.close()
 
-    def _drop(self) -> None:
+    def forget(self) -> None:
+        """Let go of the connections without a word: another process goes on with them."""
         for connection in (self._outgoing, self._incoming):
-            connection.close()
+            os.close(connection.detach())
+
+
+class Departure:
+    """How much of a frame has left this process."""
+
+    def __init__(self, change: threading.Condition, pieces: list[memoryview | bytes], head: int):
+        self.pieces = pieces
+        self.left = 0  # bytes
+        self.failed = False
+        self._change, self._head = change, head
+
+    def wait(self, count: int) -> None:
+        """Until the first `count` bytes of the payload may change, or nothing more will leave."""
+        if self.left >= self._head + count:
+            return
+        with self._change:
+            while self.left < self._head + count and not self.failed:
+                self._change.wait()
 
 
 class _Sender:
@@ -214,38 +241,45 @@ class _Sender:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._queue: deque[tuple[list[memoryview | bytes], int, object]] = deque()
-        self._waiting = 0
+        self._queue: deque[Departure] = deque()
+        self._waiting = 0  # bytes
         self._change = threading.Condition()
         self._thread: threading.Thread | None = None
         self._failed = self._finished = False
 
     def put(
-        self, pieces: list[memoryview | bytes], size: int, keep: object, *, inline: bool
-    ) -> None:
+        self, pieces: list[memoryview | bytes], head: int, size: int, *, inline: bool
+    ) -> Departure:
+        frame = Departure(self._change, pieces, head)
         with self._change:
             if inline and not self._waiting:
-                self._send(pieces)
-                return
+                self._send(frame)
+                return frame
             while self._waiting > MOST_WAITING and not self._failed:
                 self._change.wait()
-            self._queue.append((pieces, size, keep))
-            self._waiting += size
+            self._queue.append(frame)
+            self._waiting += head + size
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, daemon=True)
                 self._thread.start()
             self._change.notify_all()
+        return frame
 
-    def _send(self, pieces: list[memoryview | bytes]) -> None:
-        if self._failed:
-            return
-        try:
-            for piece in pieces:
-                whole = memoryview(piece)
-                for start in range(0, len(whole), PIECE):
-                    self._connection.sendall(whole[start : start + PIECE])
-        except OSError:
-            self._failed = True
+    def _send(self, frame: Departure) -> None:
+        """Send a frame, telling how far it has come."""
+        frame.failed = self._failed
+        for whole in frame.pieces:
+            piece = memoryview(whole)
+            for start in range(0, len(piece), PIECE):
+                part = piece[start : start + PIECE]
+                try:
+                    if not frame.failed:
+                        self._connection.sendall(part)
+                except OSError:
+                    frame.failed = self._failed = True
+                with self._change:
+                    frame.left += len(part)
+                    self._change.notify_all()
 
     def _run(self) -> None:
         while True:
@@ -254,12 +288,12 @@ class _Sender:
                     if self._finished:
                         return
                     self._change.wait()
-                pieces, size, keep = self._queue.popleft()
-            self._send(pieces)
-            del pieces, keep
+                frame = self._queue.popleft()
+            self._send(frame)
             with self._change:
-                self._waiting -= size
+                self._waiting -= frame.left
                 self._change.notify_all()
+            del frame  # and with it the payload
 
     def finish(self, patience: float) -> None:
         """Wait until everything has left, or nothing more can."""
@@ -293,7 +327,7 @@ _OPEN: weakref.WeakSet[Channel] = weakref.WeakSet()
 def _forget_in_child() -> None:
     """A forked child holds copies of the connections, and would keep them open for the peers."""
     for channel in list(_OPEN):
-        channel._drop()
+        channel.forget()
     _OPEN.clear()
 
 

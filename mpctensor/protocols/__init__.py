@@ -6,6 +6,7 @@ sees requests only and colludes with no party.
 """
 
 from .agreement import Agreement
+from .announcement import announce
 from .bits import bit_mul, both, differ, duplicate, either, invert, select
 from .linear import (
     add,
@@ -64,6 +65,7 @@ __all__ = [
     "add",
     "add_scalar",
     "align",
+    "announce",
     "bit_mul",
     "both",
     "bounded",

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .. import kernels
-from ..provider import bilinear
+from ..provider import bilinear, product_size
 from ..share import Share
 from .linear import product_operands
 from .opening import Masked, masked, same_session
@@ -97,7 +97,7 @@ def _product(name: str, params: Sequence[Any], x: Share, y: Share) -> Share:
     if x.public is not None or y.public is not None:
         return _public_product(name, params, x, y)
     mx, my = masked(x, y)
-    size = _size(name, params, x, y)
+    size = product_size(name, params, x.shape, y.shape)
     dealt = session.deal("product", [mx.mask, my.mask], [name, *params, size])
     combine = _combine_mul if name == "mul" else _combine_bilinear
 
@@ -121,28 +121,6 @@ def _public_product(name: str, params: Sequence[Any], x: Share, y: Share) -> Sha
     else:
         parts = y.each(lambda _, part: fn(fx, part))  # type: ignore[arg-type]
     return Share.make(session, parts, dtype, x.scale * y.scale, max(x.unit, y.unit), known)
-
-
-def _size(name: str, params: Sequence[Any], x: Share, y: Share) -> tuple[int, ...]:
-    """The shape of the result, from public shapes alone."""
-    if name == "mul":
-        return tuple(x.shape)
-    if name == "matmul":
-        return (*x.shape[:-1], y.shape[-1])
-    if name != "conv":
-        return (
-            tuple(params[4])
-            if name == "conv_input"
-            else (y.shape[1], x.shape[1] // params[3], *params[4])
-        )
-    stride, padding, dilation, _ = params
-    spatial = [
-        (n + 2 * pad - dil * (k - 1) - 1) // step + 1
-        for n, k, step, pad, dil in zip(
-            x.shape[2:], y.shape[2:], stride, padding, dilation, strict=True
-        )
-    ]
-    return (x.shape[0], y.shape[0], *spatial)
 
 
 def _combine_mul(name: str, params: Any, x: Masked, y: Masked, p: int, z: Tensor) -> Tensor:

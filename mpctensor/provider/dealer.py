@@ -9,26 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from .. import kernels
+from .checks import check_view
 from .keys import mask_key, operation_key
+from .limits import span
+from .products import bilinear
 from .requests import (
     BETA,
-    MASKS_1,
-    MASKS_2,
-    MONOMIALS_1,
-    MONOMIALS_2,
+    DIGITS,
+    MASKS,
+    MONOMIALS,
     ROWS,
     VALUES,
     WRAP_BITS,
     WRAP_PRODUCT,
     BitView,
-    Item,
-    MaskView,
     Operand,
     Request,
     threshold_stream,
@@ -39,7 +39,7 @@ from .smooth import DEALS as SMOOTH
 class Provider(Protocol):
     """Where corrections come from: in this process, or over a network."""
 
-    def deal(self, request: Request) -> list[Tensor]:
+    def deal(self, request: Request) -> Sequence[Tensor]:
         """The corrections of `request.layout`, for the last party."""
         ...
 
@@ -77,13 +77,17 @@ class Dealer:
         """Like `operand`, flat and contiguous."""
         return self.operand(operand).reshape(-1)
 
-    def beta(self, request: Request, threshold: int) -> Tensor:
-        """The plane beta = beta' xor msb(r) of a comparison; for an equality beta'."""
+    def beta(self, request: Request, threshold: int, r: Tensor | None = None) -> Tensor:
+        """The plane beta = beta' xor msb(r) of a comparison; for an equality beta'.
+
+        r: the flat mask, where it is expanded already.
+        """
         stream = threshold_stream(threshold, BETA)
-        if request.op == "equal":
+        if not DIGITS[request.op].order:
             n = prod(request.operands[0].size)
             return kernels.prg_bundle(self.keys(request), stream, 1, n)[0]
-        return kernels.beta_deal(self.flat(request.operands[0]), self.keys(request), stream)
+        r = self.flat(request.operands[0]) if r is None else r
+        return kernels.beta_deal(r, self.keys(request), stream)
 
     def corrections(self, value: Tensor, request: Request, stream: int) -> Tensor:
         """The last party's share of `value`: value minus the other parties' stream."""
@@ -91,42 +95,11 @@ class Dealer:
         return kernels.prg_combine(value.contiguous(), keys, stream, 0, "sub")
 
 
-def check_view(view: Operand) -> None:
-    """A view must lie inside its mask, in exact integers, before anything is allocated."""
-    if len(view.size) != len(view.stride) or any(s < 0 for s in (*view.size, *view.stride)):
-        raise ValueError(f"malformed view in a request: size {view.size}, stride {view.stride}")
-    last = view.offset + sum((n - 1) * s for n, s in zip(view.size, view.stride, strict=True) if n)
-    if view.offset < 0 or (0 not in view.size and last >= view.numel):
-        raise ValueError(f"a view reaches element {last} of a mask of {view.numel}")
-
-
 def _window(view: Operand, expand: Callable[[int, int], Tensor]) -> Tensor:
     """Expand only the range that a view touches, and view it."""
     if prod(view.size) == 0:
         return torch.empty(view.size, dtype=torch.int64)
-    span = 1 + sum((n - 1) * s for n, s in zip(view.size, view.stride, strict=True))
-    return expand(view.offset, span).as_strided(view.size, view.stride)
-
-
-def bilinear(name: str, params: Sequence[Any], a: Tensor, b: Tensor, **into: Any) -> Tensor:
-    """The bilinear maps that a product request can name; params as in the request.
-
-    into: out, accumulate, negate of the ring kernels (not for "mul").
-    """
-    if name == "mul":
-        return a * b
-    if name == "matmul":
-        return kernels.matmul(a, b, **into)
-    stride, padding, dilation, groups, *size = params
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, **into}
-    return CONVOLUTIONS[name](a, b, *size, **options)
-
-
-CONVOLUTIONS: dict[str, Callable[..., Tensor]] = {
-    "conv": kernels.conv,
-    "conv_input": kernels.conv_input,
-    "conv_weight": kernels.conv_weight,
-}
+    return expand(view.offset, span(view)).as_strided(view.size, view.stride)
 
 
 def _deal_product(dealer: Dealer, request: Request) -> list[Tensor]:
@@ -163,16 +136,14 @@ def _deal_compare(dealer: Dealer, request: Request) -> list[Tensor]:
     n = r.numel()
     keys = dealer.keys(request)
     others = keys[:-16]
-    equality = request.op == "equal"
-    rows_deal = kernels.equal_rows_deal if equality else kernels.rows_deal
-    merge_deal = kernels.equal_merge_deal if equality else kernels.merge_deal
+    digits = DIGITS[request.op]
     kind, shift, thresholds = request.params
-    dealt = [rows_deal(r, others, ROWS)]
+    dealt = [kernels.rows_deal(digits, r, others, ROWS)]
     for t in range(thresholds):
-        for level, masks, monomials in ((1, MASKS_1, MONOMIALS_1), (2, MASKS_2, MONOMIALS_2)):
-            streams = threshold_stream(t, masks), threshold_stream(t, monomials)
-            dealt.append(merge_deal(level, n, keys, streams[0], others, streams[1]))
-        beta = dealer.beta(request, t)
+        for i in range(digits.merges):
+            masks, monomials = threshold_stream(t, MASKS[i]), threshold_stream(t, MONOMIALS[i])
+            dealt.append(kernels.merge_deal(digits, i + 1, n, keys, masks, others, monomials))
+        beta = dealer.beta(request, t, r)
         values = threshold_stream(t, VALUES)
         if kind == "bit":
             dealt.append(kernels.prg_combine(kernels.bit_values(beta, n), others, values, 0, "sub"))
@@ -189,8 +160,6 @@ DEALERS: dict[str, Callable[[Dealer, Request], list[Tensor]]] = {
     "wrap": _deal_wrap,
     "open_shift": _deal_open_shift,
     "open_divide": _deal_open_divide,
-    "less_than": _deal_compare,
-    "equal": _deal_compare,
+    **dict.fromkeys(DIGITS, _deal_compare),
     **SMOOTH,
 }
-__all__ = ["DEALERS", "Dealer", "Item", "MaskView", "Provider", "bilinear", "check_view"]

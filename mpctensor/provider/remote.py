@@ -93,7 +93,7 @@ class RemoteProvider:
         with self._change:
             self._expected.update((tag(request), request) for request in requests)
         payload = encode(requests)
-        self.channel.send(Kind.REQUESTS, [payload], text=text, keep=payload)
+        self.channel.send(Kind.REQUESTS, [payload], text=text)
 
     def _receive(self) -> None:
         try:

@@ -79,9 +79,13 @@ class Request:
         return [self.op, self.number, [o.canonical for o in self.operands], self.params]
 
     @cached_property
+    def text(self) -> bytes:
+        """The canonical form as it is sent and hashed."""
+        return json.dumps(self.canonical, separators=(",", ":")).encode()
+
+    @cached_property
     def digest(self) -> bytes:
-        text = json.dumps(self.canonical, separators=(",", ":"))
-        return blake2b(text.encode(), digest_size=32).digest()
+        return blake2b(self.text, digest_size=32).digest()
 
     @cached_property
     def layout(self) -> tuple[Item, ...]:
@@ -93,10 +97,20 @@ class Request:
         return -(-sum(item.bits for item in self.layout) // 8)
 
 
-# Streams of a comparison under its operation key: the rows, then a block for each threshold.
+# How each kind of comparison cuts numbers into digits; the wide ones save a round.
+DIGITS = {
+    "less_than": kernels.LESS,
+    "equal": kernels.EQUAL,
+    "less_than_wide": kernels.LESS_WIDE,
+    "equal_wide": kernels.EQUAL_WIDE,
+}
+
+# Streams of a comparison under its operation key: the rows, then a block for each threshold, in it
+# masks and monomials merge by merge (the second pair stays unused where there is one merge only).
 ROWS = 0
 BLOCK = 16
 MASKS_1, MONOMIALS_1, MASKS_2, MONOMIALS_2, BETA, VALUES = range(6)
+MASKS, MONOMIALS = (MASKS_1, MASKS_2), (MONOMIALS_1, MONOMIALS_2)
 
 
 def threshold_stream(threshold: int, which: int) -> int:
@@ -143,13 +157,13 @@ def _open_divide_layout(request: Request) -> tuple[Item, ...]:
     return (_words((n,), 0), _words((n,), 1))
 
 
-def _compare_layout(request: Request, rows: int, planes: tuple[int, int]) -> tuple[Item, ...]:
-    n = _elements(request)
+def _compare_layout(request: Request) -> tuple[Item, ...]:
+    n, digits = _elements(request), DIGITS[request.op]
     kind, shift, thresholds = request.params
-    items = [_bundle(rows, n, ROWS)]
+    items = [_bundle(digits.rows, n, ROWS)]
     for t in range(thresholds):
-        items.append(_bundle(planes[0], n, threshold_stream(t, MONOMIALS_1)))
-        items.append(_bundle(planes[1], n, threshold_stream(t, MONOMIALS_2)))
+        for planes, stream in zip(digits.monomials, MONOMIALS, strict=False):
+            items.append(_bundle(planes, n, threshold_stream(t, stream)))
         for i, bits in enumerate(VALUE_BITS[kind](shift)):
             items.append(_words((n,), threshold_stream(t, VALUES + i), bits))
     return tuple(items)
@@ -171,6 +185,5 @@ LAYOUTS = {
     "wrap": _wrap_layout,
     "open_shift": _open_shift_layout,
     "open_divide": _open_divide_layout,
-    "less_than": lambda request: _compare_layout(request, 232, (81, 15)),
-    "equal": lambda request: _compare_layout(request, 240, (44, 11)),
+    **dict.fromkeys(DIGITS, _compare_layout),
 }

@@ -58,7 +58,7 @@ class Service:
         """Take no more sessions and end those that run."""
         self._listener.close()
         with self._lock:
-            waiting = [caller for callers in self._gathering.values() for caller in callers.values()]
+            waiting = [caller for some in self._gathering.values() for caller in some.values()]
             running = list(self._running.values())
             self._gathering.clear()
         for caller in waiting:
@@ -201,7 +201,7 @@ class _Session:
             request = (self._now or self._later).popleft()
         dealt = packed(request, self._dealer.deal(request))
         payload = [bytes_of(value) for value in dealt]
-        self._channels[-1].send(Kind.CORRECTIONS, payload, digest=tag(request), keep=dealt)
+        self._channels[-1].send(Kind.CORRECTIONS, payload, digest=tag(request))
 
 
 def _is_token(value: object) -> bool:
@@ -210,5 +210,3 @@ def _is_token(value: object) -> bool:
         return isinstance(value, str) and len(value) == 64 and len(bytes.fromhex(value)) == 32
     except ValueError:
         return False
-
-

@@ -15,9 +15,12 @@ import torch
 from torch import Tensor
 
 from ..errors import SessionError
-from ..network import Channel, Frame, Kind, bytes_of
+from ..network import Channel, Departure, Frame, Kind, bytes_of
 from .meter import Meter
-from .opening import Opening, combine
+from .opening import Opening
+
+PIECE = 1 << 15  # words that torch adds on one thread: others are busy with the connection
+_BUFFER = torch.empty(PIECE, dtype=torch.int64)
 
 
 class NetworkTransport:
@@ -52,52 +55,53 @@ class NetworkTransport:
     def open(self, batch: Sequence[Opening]) -> list[Tensor]:
         sent = -(-sum(opening.bits for opening in batch) // 8) * (self.n - 1)
         self.meter.count_round([sent] * self.n)
-        others = list(self.channels)
-        own = [opening.messages[self.me].contiguous() for opening in batch]
-        received = self._exchange(own, others, others)
-        received[self.me] = own
-        return [
-            combine(opening.combine, [received[p][i] for p in range(self.n)], self.me)
-            for i, opening in enumerate(batch)
-        ]
+        return self._exchange(batch, list(self.channels), list(self.channels))
 
     def gather(self, opening: Opening, receivers: Sequence[int]) -> Tensor | None:
         size = -(-opening.bits // 8)
         self.meter.count_round([size * sum(r != p for r in receivers) for p in range(self.n)])
-        own = [opening.messages[self.me].contiguous()]
         mine = self.me in receivers
         others = [q for q in receivers if q != self.me]
-        received = self._exchange(own, others, list(self.channels) if mine else [])
-        if not mine:
-            return None
-        received[self.me] = own
-        return combine(opening.combine, [received[p][0] for p in range(self.n)], self.me)
+        values = self._exchange([opening], others, list(self.channels) if mine else [])
+        return values[0] if mine else None
 
     def _exchange(
-        self, own: Sequence[Tensor], receivers: Sequence[int], senders: Sequence[int]
-    ) -> dict[int, list[Tensor]]:
-        """Send the same tensors to all receivers; what the senders sent, of the same shapes."""
+        self, batch: Sequence[Opening], receivers: Sequence[int], senders: Sequence[int]
+    ) -> list[Tensor]:
+        """Send the batch's messages to all receivers; combine them with what the senders sent."""
         with self.unbroken():
+            own = [opening.messages[self.me].contiguous() for opening in batch]
             shapes = [tuple(message.shape) for message in own]
             self.agree("round", shapes)
             doing = f"`{self.meter.doing}` on {', '.join(map(str, shapes))}"
             digest = self._check.digest()
             payload = [bytes_of(message) for message in own]
-            for q in receivers:
-                self.channels[q].send(Kind.OPENING, payload, text=doing, digest=digest, keep=own)
-            return {q: self._receive(self.channels[q], own, doing, digest) for q in senders}
+            sent = [
+                self.channels[q].send(Kind.OPENING, payload, text=doing, digest=digest)
+                for q in receivers
+            ]
+            # With one peer both sides send and receive in step, so waiting for what leaves ends.
+            leaving = sent[0] if len(sent) == 1 and self.n == 2 else None
+            values = [_Sum(opening, part, self) for opening, part in zip(batch, own, strict=True)]
+            for q in senders:
+                self._receive(q, values, leaving, doing, digest)
+            return [value.total for value in values]
 
     def _receive(
-        self, channel: Channel, own: Sequence[Tensor], doing: str, digest: bytes
-    ) -> list[Tensor]:
+        self,
+        sender: int,
+        values: Sequence[_Sum],
+        leaving: Departure | None,
+        doing: str,
+        digest: bytes,
+    ) -> None:
+        channel, start = self.channels[sender], 0
         frame = channel.receive(Kind.OPENING)
-        size = sum(message.numel() * message.element_size() for message in own)
-        if frame.digest != digest or frame.size != size:
+        if frame.digest != digest or frame.size != sum(value.size for value in values):
             raise SessionError(_difference(channel.peer, frame, doing))
-        received = [torch.empty_like(message) for message in own]
-        for message in received:
-            channel.receive_into(bytes_of(message))
-        return received
+        for value in values:
+            value.receive(channel, sender, leaving, start)
+            start += value.size
 
     # The end
 
@@ -131,6 +135,56 @@ class NetworkTransport:
     def _hang_up(self, kind: Kind, text: str) -> None:
         for channel in self.channels.values():
             channel.close(kind, text)
+
+
+class _Sum:
+    """One value of a round, built up from the parties' messages as they come in.
+
+    A message is read piece by piece into a buffer that stays in the cache, and added from there:
+    between two parties to the own message, whose pieces leave in the same order.
+    """
+
+    def __init__(self, opening: Opening, own: Tensor, transport: NetworkTransport) -> None:
+        self.size = own.numel() * own.element_size()
+        self._how = opening.combine
+        self._own = own
+        self._total: Tensor | None = None
+        if opening.combine == "stack":
+            self._total = own.new_empty((transport.n, *own.shape))
+            self._total[transport.me] = own
+
+    @property
+    def total(self) -> Tensor:
+        """The combination of what has come so far."""
+        return self._own if self._total is None else self._total
+
+    def receive(self, channel: Channel, sender: int, leaving: Departure | None, start: int) -> None:
+        """Read a sender's message from the channel.
+
+        leaving: the frame with the own message, `start` bytes into it, where the message may be
+        overwritten once it has left.
+        """
+        if self._how == "stack":
+            assert self._total is not None
+            channel.receive_into(bytes_of(self._total[sender]))
+            return
+        if self._total is None and leaving is None:
+            self._total = self._own.clone()
+        into = self.total.view(-1)
+        for begin in range(0, into.numel(), PIECE):
+            window = into[begin : begin + PIECE]
+            piece = _BUFFER[: window.numel()]
+            channel.receive_into(bytes_of(piece))
+            if leaving is not None:
+                leaving.wait(start + 8 * (begin + window.numel()))
+            _join(self._how, window, piece)
+
+
+def _join(how: str, window: Tensor, piece: Tensor) -> None:
+    if how == "add":
+        window.add_(piece)
+    else:
+        window.bitwise_xor_(piece)
 
 
 def reason(error: BaseException) -> str:

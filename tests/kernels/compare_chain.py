@@ -12,6 +12,7 @@ from mpctensor import kernels
 from mpctensor.kernels import Source
 
 ROWS, MASKS_1, MONOMIALS_1, MASKS_2, MONOMIALS_2, OUTCOME, VALUES = 0, 1, 2, 3, 4, 5, 10
+MASKS, MONOMIALS = (MASKS_1, MASKS_2), (MONOMIALS_1, MONOMIALS_2)
 MASK = 77  # the stream of the parties' shares of r
 
 
@@ -24,7 +25,7 @@ class Chain:
 
     x: Tensor
     parties: int
-    equality: bool = False
+    digits: kernels.Digits = kernels.LESS
     threshold: int = 0
     messages: list[list[Tensor]] = field(default_factory=list)
     dealt: dict[str, Tensor] = field(default_factory=dict)
@@ -39,18 +40,16 @@ class Chain:
         self.deal()
 
     def deal(self) -> None:
-        eq = self.equality
-        rows_deal = kernels.equal_rows_deal if eq else kernels.rows_deal
-        merge_deal = kernels.equal_merge_deal if eq else kernels.merge_deal
-        self.dealt["rows"] = rows_deal(self.r, self.others, ROWS)
-        for level, masks, stream in ((1, MASKS_1, MONOMIALS_1), (2, MASKS_2, MONOMIALS_2)):
-            self.dealt[f"monomials {level}"] = merge_deal(
-                level, self.n, self.every, masks, self.others, stream
+        digits = self.digits
+        self.dealt["rows"] = kernels.rows_deal(digits, self.r, self.others, ROWS)
+        for i in range(digits.merges):
+            self.dealt[f"monomials {i + 1}"] = kernels.merge_deal(
+                digits, i + 1, self.n, self.every, MASKS[i], self.others, MONOMIALS[i]
             )
-        if eq:
-            self.beta = kernels.prg_bundle(self.every, OUTCOME, 1, self.n)[0]
-        else:
+        if digits.order:
             self.beta = kernels.beta_deal(self.r, self.every, OUTCOME)
+        else:
+            self.beta = kernels.prg_bundle(self.every, OUTCOME, 1, self.n)[0]
 
     def source(self, party: int, correction: Tensor, stream: int) -> Source:
         return correction if party == self.parties - 1 else (self.keys[party], stream)
@@ -60,44 +59,37 @@ class Chain:
         return reduce(torch.bitwise_xor, messages)
 
     def hat(self, flip: bool = False) -> Tensor:
-        """Both merges; the public plane b^, where b^ xor beta is the outcome."""
+        """All merges; the public plane b^, where b^ xor beta is the outcome."""
         opened, tops = self._looked_up()
-        opened, tops = self._merged(1, opened, tops)
-        opened, _ = self._merged(2, opened, tops)
+        for level in range(1, self.digits.merges + 1):
+            opened, tops = self._merged(level, opened, tops)
         opened = opened.view(-1)
-        if self.equality:
-            return ~opened if flip else opened
-        return kernels.bit_hat(self.c, opened, flip)
+        if self.digits.order:
+            return kernels.bit_hat(self.c, opened, flip)
+        return ~opened if flip else opened
 
-    def _looked_up(self) -> tuple[Tensor, list[Tensor | None]]:
-        messages, tops = [], []
+    def _looked_up(self) -> tuple[Tensor, list[Tensor]]:
+        found = []
         for p, key in enumerate(self.keys):
             rows = self.source(p, self.dealt["rows"], ROWS)
-            look = kernels.equal_lookup if self.equality else kernels.lookup
-            self._keep(look(self.c, rows, key, MASKS_1, p == 0), messages, tops)
-        return self.open(messages), tops
+            found.append(kernels.lookup(self.digits, self.c, rows, key, MASKS_1, p == 0))
+        return self.open([message for message, _ in found]), [tops for _, tops in found]
 
     def _merged(
-        self, level: int, opened: Tensor, tops: list[Tensor | None]
-    ) -> tuple[Tensor, list[Tensor | None]]:
-        merge = kernels.equal_merge if self.equality else kernels.merge
-        masks, stream, following = (
-            (MASKS_1, MONOMIALS_1, MASKS_2) if level == 1 else (MASKS_2, MONOMIALS_2, OUTCOME)
-        )
-        messages, next_tops = [], []
+        self, level: int, opened: Tensor, tops: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        masks, stream = MASKS[level - 1], MONOMIALS[level - 1]
+        following = OUTCOME if level == self.digits.merges else MASKS[level]
+        found = []
         for p, key in enumerate(self.keys):
             monomials = self.source(p, self.dealt[f"monomials {level}"], stream)
-            out = merge(
-                level, self.n, opened, tops[p], key, masks, monomials, following, p == 0
+            found.append(
+                kernels.merge(
+                    self.digits, level, self.n, opened, tops[p], key, masks, monomials, following,
+                    p == 0,
+                )
             )  # fmt: skip
-            self._keep(out, messages, next_tops)
-        return self.open(messages), next_tops
-
-    @staticmethod
-    def _keep(out: object, messages: list[Tensor], tops: list[Tensor | None]) -> None:
-        message, top = out if isinstance(out, tuple) else (out, None)
-        messages.append(message)
-        tops.append(top)
+        return self.open([message for message, _ in found]), [tops for _, tops in found]
 
     def bit(self, hat: Tensor) -> Tensor:
         return kernels.bit_values(hat ^ self.beta, self.n)

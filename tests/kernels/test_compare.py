@@ -6,16 +6,7 @@ import torch
 from torch import Tensor
 
 from mpctensor import kernels
-from tests.kernels.compare_chain import (
-    MASKS_1,
-    MASKS_2,
-    MONOMIALS_1,
-    MONOMIALS_2,
-    OUTCOME,
-    ROWS,
-    VALUES,
-    Chain,
-)
+from tests.kernels.compare_chain import MASKS, MONOMIALS, OUTCOME, ROWS, VALUES, Chain
 from tests.twins import comparison as twin
 from tests.twins.planes import bits_of, plane_of
 
@@ -25,6 +16,22 @@ EDGES = [
     -(2**32), 2**62 - 1, 2**62, -(2**62), -(2**62) - 1, 2**63 - 1, 2**63 - 2, -(2**63), 1 - 2**63,
 ]  # fmt: skip
 KEY = bytes(range(16))
+TWINS = {
+    kernels.LESS: twin.ORDER_64,
+    kernels.EQUAL: twin.EQUALITY_64,
+    kernels.LESS_WIDE: twin.ORDER_64_WIDE,
+    kernels.EQUAL_WIDE: twin.EQUALITY_64_WIDE,
+}
+NAMES = {
+    kernels.LESS: "less",
+    kernels.EQUAL: "equal",
+    kernels.LESS_WIDE: "less wide",
+    kernels.EQUAL_WIDE: "equal wide",
+}
+
+
+def of_digits(*cases: kernels.Digits) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("digits", cases, ids=[NAMES[case] for case in cases])
 
 
 def secrets(n: int) -> Tensor:
@@ -36,9 +43,10 @@ def secrets(n: int) -> Tensor:
 
 @pytest.mark.parametrize("parties", [2, 3])
 @pytest.mark.parametrize("n", LENGTHS)
-def test_less_than_and_relu(each_isa: str, n: int, parties: int) -> None:
+@of_digits(kernels.LESS, kernels.LESS_WIDE)
+def test_less_than_and_relu(each_isa: str, digits: kernels.Digits, n: int, parties: int) -> None:
     x = secrets(n)
-    chain = Chain(x, parties)
+    chain = Chain(x, parties, digits)
     assert torch.equal(chain.bit(chain.hat()), (x < 0).long())
     hat = chain.hat(flip=True)
     assert torch.equal(chain.bit(hat), (x >= 0).long())
@@ -66,18 +74,20 @@ def test_fused_truncation_is_unbiased() -> None:
 
 @pytest.mark.parametrize("parties", [2, 3])
 @pytest.mark.parametrize("n", LENGTHS)
-def test_equality(each_isa: str, n: int, parties: int) -> None:
+@of_digits(kernels.EQUAL, kernels.EQUAL_WIDE)
+def test_equality(each_isa: str, digits: kernels.Digits, n: int, parties: int) -> None:
     x = secrets(n)
-    chain = Chain(x, parties, equality=True)
+    chain = Chain(x, parties, digits)
     assert torch.equal(chain.bit(chain.hat()), (x == 0).long())
-    one_bit = Chain(torch.ones(64, dtype=torch.int64) << torch.arange(64), parties, equality=True)
+    one_bit = Chain(torch.ones(64, dtype=torch.int64) << torch.arange(64), parties, digits)
     assert not one_bit.bit(one_bit.hat()).any()
 
 
 @pytest.mark.parametrize("threshold", [1, -1, 2**40 + 3, -(2**62)])
-def test_threshold(each_isa: str, threshold: int) -> None:
+@of_digits(kernels.LESS, kernels.LESS_WIDE)
+def test_threshold(each_isa: str, digits: kernels.Digits, threshold: int) -> None:
     x = secrets(700) >> 1
-    chain = Chain(x, 2, threshold=threshold)
+    chain = Chain(x, 2, digits, threshold=threshold)
     assert torch.equal(chain.bit(chain.hat(flip=True)), (x >= threshold).long())
 
 
@@ -96,7 +106,8 @@ def twin_shares(chain: Chain, structure: twin.Structure) -> tuple[list[twin.Deal
 
     rows = shared(twin.rows(structure, r), ROWS)
     masks, monomials = [], []
-    for level, (mask, stream) in enumerate(((MASKS_1, MONOMIALS_1), (MASKS_2, MONOMIALS_2))):
+    for level in range(len(structure.levels)):
+        mask, stream = MASKS[level], MONOMIALS[level]
         planes = sum(len(group.opened) for group in structure.groups(level))
         masks.append([bundle(key, mask, planes, n) for key in chain.keys])
         monomials.append(shared(twin.monomials(structure, level, twin.xor(masks[-1])), stream))
@@ -109,11 +120,13 @@ def twin_shares(chain: Chain, structure: twin.Structure) -> tuple[list[twin.Deal
 
 
 @pytest.mark.parametrize("parties", [2, 3])
-@pytest.mark.parametrize("equality", [False, True])
 @pytest.mark.parametrize("n", [1, 65, 1100])
-def test_bit_for_bit_with_the_twin(each_isa: str, n: int, equality: bool, parties: int) -> None:
-    structure = twin.EQUALITY_64 if equality else twin.ORDER_64
-    chain = Chain(secrets(n), parties, equality)
+@of_digits(*TWINS)
+def test_bit_for_bit_with_the_twin(
+    each_isa: str, digits: kernels.Digits, n: int, parties: int
+) -> None:
+    structure = TWINS[digits]
+    chain = Chain(secrets(n), parties, digits)
     hat = chain.hat()
     dealt, beta = twin_shares(chain, structure)
     corrections = (dealt[-1].rows, *dealt[-1].monomials)
@@ -129,12 +142,22 @@ def test_bit_for_bit_with_the_twin(each_isa: str, n: int, equality: bool, partie
     assert np.array_equal(bits_of(chain.beta, 1, n)[0], beta)
 
 
+@of_digits(*TWINS)
+def test_planes_are_counted(digits: kernels.Digits) -> None:
+    structure = TWINS[digits]
+    levels = [structure.groups(level) for level in range(len(structure.levels))]
+    assert digits.rows == sum((1 << width) - 1 for width in structure.widths)
+    opened = [sum(len(group.opened) for group in groups) for groups in levels]
+    assert digits.messages == (*opened, 1) and digits.merges == len(levels)
+    assert digits.monomials == tuple(sum(len(g.monomials) for g in groups) for groups in levels)
+
+
 def everything(n: int) -> list[Tensor]:
-    """All that the kernels write, of both kinds of comparison."""
+    """All that the kernels write, of every kind of comparison."""
     torch.manual_seed(3)
     out = []
-    for equality in (False, True):
-        chain = Chain(secrets(n), 2, equality)
+    for digits in TWINS:
+        chain = Chain(secrets(n), 2, digits)
         hat = chain.hat()
         out += [hat, chain.select(hat), chain.select_shift(hat, 16), chain.beta]
         out += chain.dealt.values()
@@ -187,8 +210,8 @@ def test_sources_in_memory_and_from_the_prg() -> None:
     n = 1100
     c = secrets(n)
     rows = kernels.prg_bundle(KEY, ROWS, 232, n)
-    from_memory = kernels.lookup(c, rows, KEY, 1, True)
-    from_stream = kernels.lookup(c, (KEY, ROWS), KEY, 1, True)
+    from_memory = kernels.lookup(kernels.LESS, c, rows, KEY, 1, True)
+    from_stream = kernels.lookup(kernels.LESS, c, (KEY, ROWS), KEY, 1, True)
     assert all(torch.equal(a, b) for a, b in zip(from_memory, from_stream, strict=True))
     plane = kernels.prg_bundle(KEY, 9, 1, n)[0]
     words = [kernels.prg(KEY, i, 0, n) for i in range(5)]
@@ -203,20 +226,22 @@ def test_sources_in_memory_and_from_the_prg() -> None:
 def test_bad_arguments() -> None:
     c, plane = torch.zeros(100, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
     with pytest.raises(TypeError, match="`c`"):
-        kernels.lookup(c.float(), (KEY, 0), KEY, 1, True)
+        kernels.lookup(kernels.LESS, c.float(), (KEY, 0), KEY, 1, True)
     with pytest.raises(ValueError, match="`rows`"):
-        kernels.lookup(c, c, KEY, 1, True)
+        kernels.lookup(kernels.LESS, c, c, KEY, 1, True)
     with pytest.raises(ValueError, match="`key`"):
-        kernels.lookup(c, (KEY, 0), KEY + KEY, 1, True)
-    with pytest.raises(ValueError, match="`level`"):
-        kernels.merge_deal(3, 100, KEY, 1, KEY, 2)
+        kernels.lookup(kernels.LESS, c, (KEY, 0), KEY + KEY, 1, True)
+    for digits in TWINS:
+        for level in (0, digits.merges + 1):
+            with pytest.raises(ValueError, match="`level`"):
+                kernels.merge_deal(digits, level, 100, KEY, 1, KEY, 2)
     opened = torch.zeros(27, 2, dtype=torch.int64)
     with pytest.raises(ValueError, match="`tops`"):
-        kernels.merge(1, 100, opened, None, KEY, 1, (KEY, 2), 3, True)
+        kernels.merge(kernels.LESS, 1, 100, opened, opened[:3], KEY, 1, (KEY, 2), 3, True)
     with pytest.raises(ValueError, match="`opened`"):
-        kernels.merge(1, 100, opened[1:], opened[:4], KEY, 1, (KEY, 2), 3, True)
+        kernels.merge(kernels.LESS, 1, 100, opened[1:], opened[:4], KEY, 1, (KEY, 2), 3, True)
     with pytest.raises(ValueError, match="`monomials`"):
-        kernels.merge(1, 100, opened, opened[:4], KEY, 1, opened, 3, True)
+        kernels.merge(kernels.LESS, 1, 100, opened, opened[:4], KEY, 1, opened, 3, True)
     with pytest.raises(ValueError, match="`f`"):
         kernels.relu_shift_deal(plane, c, 0, KEY, 1)
     with pytest.raises(ValueError, match="`f`"):

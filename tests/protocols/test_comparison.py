@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mpctensor import protocols as mpc
 from mpctensor.share import Share
+from mpctensor.transport import Cost as Spent
 from mpctensor.transport import cost
 from tests.sharing import EDGES, UNIT, make_session, raw_of, share_raw, value_of
 
@@ -20,6 +21,8 @@ def values(n: int = 2000) -> Tensor:
     shift = torch.randint(0, 62, (n,), generator=GENERATOR)
     return torch.cat([EDGES, wide >> shift])
 
+
+each_link = pytest.mark.parametrize("link", ["lan", "wan"])
 
 BITS: dict[str, tuple[Callable[[Share], Share], Callable[[Tensor], Tensor]]] = {
     "positive": (mpc.positive, lambda z: z > 0),
@@ -35,15 +38,17 @@ BITS: dict[str, tuple[Callable[[Share], Share], Callable[[Tensor], Tensor]]] = {
 
 @pytest.mark.parametrize("n", [2, 3, 5])
 @pytest.mark.parametrize("name", BITS)
-def test_bits(name: str, n: int) -> None:
+@each_link
+def test_bits(name: str, n: int, link: str) -> None:
     verb, twin = BITS[name]
     z = values()
-    assert torch.equal(raw_of(verb(share_raw(make_session(n), z))), twin(z).long())
+    assert torch.equal(raw_of(verb(share_raw(make_session(n, link=link), z))), twin(z).long())
 
 
 @pytest.mark.parametrize("n", [2, 3])
-def test_equal_and_less_than(n: int) -> None:
-    session = make_session(n)
+@each_link
+def test_equal_and_less_than(n: int, link: str) -> None:
+    session = make_session(n, link=link)
     a, b = values() >> 1, values() >> 1
     b[::3] = a[::3]
     b[1::3] = a[1::3] + 1
@@ -53,24 +58,27 @@ def test_equal_and_less_than(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
-def test_relu(n: int) -> None:
+@each_link
+def test_relu(n: int, link: str) -> None:
     z = values()
-    y, bit = mpc.relu(share_raw(make_session(n), z))
+    y, bit = mpc.relu(share_raw(make_session(n, link=link), z))
     assert torch.equal(raw_of(y), z.clamp(min=0)) and torch.equal(raw_of(bit), (z > 0).long())
 
 
 @pytest.mark.parametrize("n", [2, 3])
-def test_relu_settles_the_truncation(n: int) -> None:
+@each_link
+def test_relu_settles_the_truncation(n: int, link: str) -> None:
     z = values()
-    y, bit = mpc.relu(share_raw(make_session(n), z, scale=UNIT * UNIT))
+    y, bit = mpc.relu(share_raw(make_session(n, link=link), z, scale=UNIT * UNIT))
     error = raw_of(y) - (z.clamp(min=0) >> 16)
     assert y.scale == UNIT and set(error.unique().tolist()) <= {0, 1}
     assert torch.all(raw_of(y)[z <= 0] == 0) and torch.equal(raw_of(bit), (z > 0).long())
 
 
 @pytest.mark.parametrize("n", [2, 3])
-def test_selections(n: int) -> None:
-    session = make_session(n)
+@each_link
+def test_selections(n: int, link: str) -> None:
+    session = make_session(n, link=link)
     a, b = values() >> 2, values() >> 2
     b[::5] = a[::5]
     x, y = share_raw(session, a), share_raw(session, b)
@@ -88,8 +96,9 @@ def test_selections(n: int) -> None:
 
 
 @pytest.mark.parametrize("low,high", [(-1.5, 2.0), (None, 0.5), (-0.25, None)])
-def test_clamp(low: float | None, high: float | None) -> None:
-    session = make_session()
+@each_link
+def test_clamp(low: float | None, high: float | None, link: str) -> None:
+    session = make_session(link=link)
     z = torch.cat([EDGES >> 10, torch.randint(-(1 << 20), 1 << 20, (500,), generator=GENERATOR)])
     z[-1], z[-2], z[-3] = 2 * UNIT, -3 * UNIT // 2, 2 * UNIT + 1
     bounds = [None if b is None else mpc.constant(session, torch.tensor(b)) for b in (low, high)]
@@ -104,8 +113,9 @@ def test_clamp(low: float | None, high: float | None) -> None:
     assert torch.equal(raw_of(inside), expected)
 
 
-def test_bit_times_value_after_views() -> None:
-    session = make_session()
+@each_link
+def test_bit_times_value_after_views(link: str) -> None:
+    session = make_session(link=link)
     z = values(100)[:48].view(6, 8)
     bit = mpc.positive(share_raw(session, z))
     g = torch.randint(-(1 << 40), 1 << 40, (8, 6), generator=GENERATOR)
@@ -117,8 +127,9 @@ def test_bit_times_value_after_views() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 9])
 @pytest.mark.parametrize("n", [2, 3])
-def test_maximum_along(size: int, n: int) -> None:
-    session = make_session(n)
+@each_link
+def test_maximum_along(size: int, n: int, link: str) -> None:
+    session = make_session(n, link=link)
     z = torch.randint(-3, 3, (4, size, 5), generator=GENERATOR) * UNIT  # plenty of ties
     value, path = mpc.max_along(share_raw(session, z), 1)
     expected = z.max(1).values
@@ -134,24 +145,46 @@ def test_maximum_along(size: int, n: int) -> None:
 
 
 N = 1024
-COSTS: dict[str, tuple[Callable[[Share], object], int, tuple[int, int, int]]] = {
-    "positive": (mpc.positive, UNIT, (4, 98, 392)),
-    "equal": (lambda x: mpc.equal(x, mpc.constant(x.session, torch.zeros(N))), UNIT, (4, 85, 359)),
-    "relu": (mpc.relu, UNIT, (4, 98, 456)),
-    "relu fused": (mpc.relu, UNIT * UNIT, (4, 98, 552)),
-    "square": (mpc.square, UNIT, (1, 64, 64)),
-    "absolute": (mpc.absolute, UNIT, (4, 98, 456)),
+Cost = tuple[int, int, int]  # rounds; bits sent and dealt, an element
+
+# By link: "lan", "wan".
+COSTS: dict[str, tuple[Callable[[Share], object], int, Cost, Cost]] = {
+    "positive": (mpc.positive, UNIT, (4, 98, 392), (3, 81, 1956)),
+    "equal": (
+        lambda x: mpc.equal(x, mpc.constant(x.session, torch.zeros(N))),
+        UNIT,
+        (4, 85, 359),
+        (3, 74, 1837),
+    ),
+    "sign": (mpc.sign, UNIT, (4, 132, 552), (3, 98, 2769)),
+    "relu": (mpc.relu, UNIT, (4, 98, 456), (3, 81, 2020)),
+    "relu fused": (mpc.relu, UNIT * UNIT, (4, 98, 552), (3, 81, 2116)),
+    "square": (mpc.square, UNIT, (1, 64, 64), (1, 64, 64)),
+    "absolute": (mpc.absolute, UNIT, (4, 98, 456), (3, 81, 2020)),
 }
 
 
+def per_element(spent: Spent) -> tuple[float, float, float]:
+    return spent.rounds, spent.bytes_sent * 8 / N, spent.provider_bytes * 8 / N
+
+
 @pytest.mark.parametrize("name", COSTS)
-def test_costs(name: str) -> None:
-    verb, scale, (rounds, sent, dealt) = COSTS[name]
-    x = share_raw(make_session(), values(N)[:N] >> 12, scale)
+@each_link
+def test_costs(name: str, link: str) -> None:
+    verb, scale, *expected = COSTS[name]
+    x = share_raw(make_session(link=link), values(N)[:N] >> 12, scale)
     with cost() as spent:
         verb(x)
-    bits = (spent.bytes_sent * 8 / N, spent.provider_bytes * 8 / N)
-    assert (spent.rounds, *bits) == (rounds, sent, dealt)
+    assert per_element(spent) == expected[link == "wan"]
+
+
+@pytest.mark.parametrize("link, expected", [("lan", (3, 34, 392)), ("wan", (2, 17, 1956))])
+def test_cost_where_the_value_is_open(link: str, expected: Cost) -> None:
+    x = share_raw(make_session(link=link), values(N)[:N] >> 12)
+    mpc.square(x)
+    with cost() as spent:
+        mpc.positive(x)
+    assert per_element(spent) == expected
 
 
 def test_cost_of_relu_backward() -> None:
@@ -161,7 +194,7 @@ def test_cost_of_relu_backward() -> None:
     with cost() as spent:
         mpc.bit_mul(bit, g)
         mpc.bit_mul(bit, g)
-    assert (spent.rounds, spent.bytes_sent * 8 / N, spent.provider_bytes * 8 / N) == (1, 64, 128)
+    assert per_element(spent) == (1, 64, 128)
 
 
 def test_bit_times_bit_opens_nothing() -> None:
@@ -172,14 +205,17 @@ def test_bit_times_bit_opens_nothing() -> None:
     assert (spent.rounds, spent.bytes_sent) == (0, 0)
 
 
-def test_max_pool_window_cost() -> None:
+@pytest.mark.parametrize("link, expected", [("lan", (8, 294, 1368)), ("wan", (6, 243, 6060))])
+def test_max_pool_window_cost(link: str, expected: Cost) -> None:
     """Four candidates: two levels of ReLU, 3 comparisons a window."""
-    x = share_raw(make_session(), torch.randint(-(1 << 30), 1 << 30, (4, N), generator=GENERATOR))
+    z = torch.randint(-(1 << 30), 1 << 30, (4, N), generator=GENERATOR)
+    x = share_raw(make_session(link=link), z)
     with cost() as spent:
         mpc.max_along(x, 0)
-    assert (spent.rounds, spent.bytes_sent * 8 / N, spent.provider_bytes * 8 / N) == (8, 294, 1368)
+    assert per_element(spent) == expected
 
 
-def test_empty() -> None:
-    x = share_raw(make_session(), torch.zeros(0, dtype=torch.int64))
+@each_link
+def test_empty(link: str) -> None:
+    x = share_raw(make_session(link=link), torch.zeros(0, dtype=torch.int64))
     assert mpc.relu(x)[0].shape == (0,) and mpc.positive(x).shape == (0,)

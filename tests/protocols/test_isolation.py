@@ -36,8 +36,9 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("n", [2, 3, 5])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_party_needs_only_its_own_part(name: str, n: int) -> None:
-    run_each_party_alone(n, lambda session: _shared(session, PROGRAMS[name]))
+@pytest.mark.parametrize("link", ["lan", "wan"])
+def test_party_needs_only_its_own_part(name: str, n: int, link: str) -> None:
+    run_each_party_alone(n, lambda session: _shared(session, PROGRAMS[name]), link=link)
 
 
 def _shared(session: Session, program: object) -> Share:
@@ -57,7 +58,8 @@ def test_absent_parts_raise() -> None:
         x[1] + 1
 
 
-def test_provider_sees_requests_only() -> None:
+@pytest.mark.parametrize("link", ["lan", "wan"])
+def test_provider_sees_requests_only(link: str) -> None:
     """A provider that gets a request as text deals the same corrections: it needs nothing else."""
     seen: list[Request] = []
 
@@ -67,7 +69,7 @@ def test_provider_sees_requests_only() -> None:
             assert not any(isinstance(v, torch.Tensor) for v in _leaves(request.canonical))
             return super().deal(request)
 
-    session = make_session(2)
+    session = make_session(2, link=link)
     real = session._provider
     assert isinstance(real, Dealer)
     session._provider = Watching(real._seeds, real._nonce)

@@ -13,8 +13,9 @@ import torch
 
 from mpctensor import protocols as mpc
 from mpctensor.errors import SessionError
-from mpctensor.provider import PartyKeys
+from mpctensor.provider import MaskView, PartyKeys, Request
 from mpctensor.provider.keys import derive, mask_key, operation_key
+from mpctensor.provider.requests import BETA, DIGITS, MASKS, threshold_stream
 from mpctensor.session import Session, simulated
 from mpctensor.share import Share
 from mpctensor.transport import cost
@@ -131,6 +132,23 @@ def test_operations_never_share_a_key() -> None:
     for _ in range(3):
         mpc.square(x), mpc.relu(x), mpc.positive(x), mpc.fit(mpc.mul(x, x))
     assert len(set(digests)) == len(digests) > 10
+
+
+@pytest.mark.parametrize("op", DIGITS)
+def test_streams_of_a_comparison_differ(op: str) -> None:
+    """Under one operation key, whatever masks or shares a value has a stream of its own."""
+    mask = MaskView(1, 5, (5,), (1,), 0)
+    streams = [item.stream for item in Request(op, 1, (mask,), ("select_shift", 16, 3)).layout]
+    for t in range(3):
+        own = (*MASKS[: DIGITS[op].merges], BETA)
+        streams += [threshold_stream(t, which) for which in own]
+    assert len(set(streams)) == len(streams) == 1 + 3 * (5 + 1 + 2 * DIGITS[op].merges)
+
+
+def test_comparisons_of_different_kinds_never_share_a_key() -> None:
+    """The same number, mask and parameters: the digest, which keys all streams, names the kind."""
+    mask = MaskView(1, 5, (5,), (1,), 0)
+    assert len({Request(op, 1, (mask,), ("bit", 0, 1)).digest for op in DIGITS}) == len(DIGITS)
 
 
 def test_only_masks_are_keyed_by_mask_id() -> None:

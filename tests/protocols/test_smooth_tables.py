@@ -10,7 +10,7 @@ from mpctensor import protocols as mpc
 from mpctensor.protocols.smooth.intervals import ladder, place
 from mpctensor.protocols.smooth.tables import harmonics, log_of, power_of_two, ramp, segment_of
 from mpctensor.protocols.smooth.words import shifted_product, words
-from mpctensor.provider.smooth import RATE_BITS, Term, terms_of
+from mpctensor.provider.smooth import RATE_BITS, Term
 from mpctensor.session import Session
 from mpctensor.share import Share
 from tests.sharing import make_session, raw_of, run_each_party_alone, share_raw, value_of
@@ -51,14 +51,6 @@ def test_harmonics() -> None:
 def test_constants() -> None:
     assert abs(power_of_two(335, 1 << 30) / 2**30 - 2 ** (335 / 16)) < 1e-3
     assert abs(float(log_of(65536)) - 16 * log(2)) < 1e-15 and log_of(1) == Fraction(0)
-
-
-def test_requests_are_bounded() -> None:
-    terms_of([(1, 3, 1, 0)])
-    with pytest.raises(ValueError, match="segments"):
-        terms_of([(1, 9, 1, 0)])
-    with pytest.raises(ValueError, match="terms"):
-        terms_of([(1, 1, 1, 0)] * 17)
 
 
 @pytest.mark.parametrize("n", [2, 3])

@@ -87,6 +87,7 @@ def test_empty_and_single():
     check(operator.matmul, on_grid(1, 1), on_grid(1, 1, seed=3), ulps=2)
 
 
+@pytest.mark.simulated
 def test_a_layers_step_opens_each_operand_once():
     """X, W and G of a linear layer: forward and both backward products open each of them once."""
     x = mpctensor.encrypt(on_grid(8, 6))
@@ -100,6 +101,7 @@ def test_a_layers_step_opens_each_operand_once():
     assert cost.rounds == 2
 
 
+@pytest.mark.simulated
 def test_a_batch_seen_before_is_not_opened_again():
     data = mpctensor.encrypt(on_grid(8, 6))
     weight = mpctensor.encrypt(on_grid(6, 3))

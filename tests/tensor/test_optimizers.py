@@ -85,6 +85,7 @@ ADAPTIVE = {
 }
 
 
+@pytest.mark.simulated
 @pytest.mark.parametrize("name", ADAPTIVE)
 def test_adaptive(name):
     """Updates are gradients over their own size: where that is a few ulp, the update is noise.

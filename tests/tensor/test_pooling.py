@@ -67,6 +67,7 @@ def test_maxima_of_large_negative_values_with_padding():
     )
 
 
+@pytest.mark.simulated
 def test_cost_of_a_window():
     x = mpctensor.encrypt(on_grid(1, 1, 32, 32))
     with mpctensor.cost() as cost:

@@ -98,6 +98,8 @@ class Group:
 
 ORDER_64 = Structure(64, (4,) * 15 + (3,), ((4, 4, 4, 4), (4,)))
 EQUALITY_64 = Structure(64, (4,) * 16, ((4, 4, 4, 4), (4,)), order=False)
+ORDER_64_WIDE = Structure(64, (7,) * 9, ((9,),))
+EQUALITY_64_WIDE = Structure(64, (7,) * 8 + (8,), ((9,),), order=False)
 
 
 def xor(parts: Sequence[Bits]) -> Bits:

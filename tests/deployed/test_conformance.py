@@ -1,0 +1,24 @@
+"""The tests of the simulated session again, every party and the provider a process of its own.
+
+All parties run the same tests in the same order, in one session over TLS.
+"""
+
+import pytest
+
+from tests.deployed.processes import run
+
+TESTS = (
+    "tests/tensor",
+    "tests/test_training.py",
+    "tests/test_known_wrong_answers.py",
+)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("names", [("alice", "bob"), ("alice", "bob", "carol")], ids=["2", "3"])
+def test_the_same_tests_pass(tmp_path, names):
+    command = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not simulated")
+    out = run(tmp_path, *command, *TESTS, names=names, seconds=550)
+    for name, (code, output, errors) in out.items():
+        assert code == 0, f"{name}:\n{output[-4000:]}\n{errors[-2000:]}"
+        assert " passed" in output and "failed" not in output
