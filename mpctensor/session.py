@@ -332,7 +332,7 @@ def init(
     settings, PeerError where a member does not turn up or is not who it should be.
     """
     unit = check_precision(precision, base)
-    path = config or os.environ.get(CONFIG_VARIABLE)
+    path = config or os.environ.get(CONFIG_VARIABLE) or None
     if path is None:
         names = check_names(PARTIES if parties is None else parties, provider or PROVIDER)
         session = simulated(

@@ -30,7 +30,7 @@ from .certificates import (
 )
 from .files import PRIVATE, PUBLIC, check_absent, write
 from .line_up import default_files, line_up
-from .usage import Parser, UsageError, add_config, days, need_file
+from .usage import Parser, UsageError, add_config, config_path, days, need_file
 
 CA_WARNING = (
     "whoever has {key} can pose as any member: keep it offline or delete it, and never give it to"
@@ -208,7 +208,7 @@ def _say_member(files: Files) -> None:
 
 
 def _config_or_new(options: argparse.Namespace) -> Config:
-    path = Path(options.config)
+    path = config_path(options)
     if not options.names:
         if not path.exists():
             raise UsageError(
@@ -232,7 +232,7 @@ def _config_or_new(options: argparse.Namespace) -> Config:
 def make_request(options: argparse.Namespace) -> int:
     """`mpctensor keys request`."""
     check_available()
-    key_path = options.key or _own_files(options.config, options.name).key
+    key_path = options.key or _own_files(config_path(options), options.name).key
     out = options.out or key_path.with_suffix(".csr")
     if key_path.exists() and not options.new_key:
         key = load_key(key_path)
@@ -257,8 +257,8 @@ def sign(options: argparse.Namespace) -> int:
     if name is None:
         raise UsageError(f"{options.request} gives no name; say whose it is with --as NAME")
     authority = _authority(options)
-    if Path(options.config).exists():
-        load(options.config).member(name)
+    if config_path(options).exists():
+        load(config_path(options)).member(name)
     out = options.out or options.request.with_suffix(".pem")
     certificate = authority.issue(name, found.public_key(), Validity.of_days(options.days))
     write(out, pem(certificate), PUBLIC, options.force)
@@ -270,7 +270,7 @@ def sign(options: argparse.Namespace) -> int:
 def renew(options: argparse.Namespace) -> int:
     """`mpctensor keys renew`."""
     authority = _authority(options)
-    config = load(options.config)
+    config = load(config_path(options))
     members = [member_files(config, name, options.into) for name in options.names]
     for files in members:
         make_member(authority, files, validity=Validity.of_days(options.days), force=True)
@@ -278,9 +278,9 @@ def renew(options: argparse.Namespace) -> int:
     return 0
 
 
-def _own_files(config: str, name: str) -> Files:
+def _own_files(config: Path, name: str) -> Files:
     """Where a member's files belong: as parties.toml says where there is one."""
-    if not Path(config).exists():
+    if not config.exists():
         certificate, key = default_files(name)
         return Files(name, Path(certificate), Path(key))
     return member_files(load(config), name)
@@ -290,9 +290,10 @@ def _authority(options: argparse.Namespace) -> Authority:
     check_available()
     ca = options.ca
     if ca is None:
-        if not Path(options.config).exists():
-            raise UsageError(f"there is no {options.config}: name the authority with --ca")
-        ca = authority_files(load(options.config))[0]
+        config = config_path(options)
+        if not config.exists():
+            raise UsageError(f"there is no {config}: name the authority with --ca")
+        ca = authority_files(load(config))[0]
     key = options.ca_key or ca.with_suffix(".key")
     try:
         return Authority.load(need_file(ca, "authority"), need_file(key, "authority's key"))

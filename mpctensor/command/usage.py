@@ -23,14 +23,19 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
 
 
-def add_config(parser: argparse.ArgumentParser, *, default: str | None = DEFAULT_CONFIG) -> None:
-    """--config, by default the variable MPCTENSOR_CONFIG or parties.toml."""
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """--config; see `config_path`."""
     parser.add_argument(
         "--config",
+        type=Path,
         metavar="FILE",
-        default=os.environ.get(CONFIG_VARIABLE, default),
         help=f"the deployment (default: {CONFIG_VARIABLE}, else {DEFAULT_CONFIG})",
     )
+
+
+def config_path(options: argparse.Namespace) -> Path:
+    """The file that --config names, or the environment, or parties.toml here."""
+    return options.config or Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG)
 
 
 def add_name(parser: argparse.ArgumentParser, what: str) -> None:

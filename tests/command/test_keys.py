@@ -1,5 +1,6 @@
 """`mpctensor keys`: who gets which file, what is refused, and that TLS takes the result."""
 
+import contextlib
 import ssl
 import stat
 from datetime import UTC, datetime, timedelta
@@ -22,10 +23,8 @@ def handshake(server: Identity, client: Identity) -> tuple[str, str]:
     ]
     for _ in range(4):
         for end in ends:
-            try:
+            with contextlib.suppress(ssl.SSLWantReadError):
                 end.do_handshake()
-            except ssl.SSLWantReadError:
-                pass
     seen = [certificate_name(end.getpeercert()) for end in ends]
     return seen[1], seen[0]
 
