@@ -141,12 +141,16 @@ def filled(like: Share, size: Sequence[int], number: float, dtype: torch.dtype) 
 
 
 def public(like: Share, value: Tensor | float, *, saturate: bool = False) -> Share:
-    """A plain tensor or number as a public share that goes with `like` in a product."""
+    """A plain tensor or number as a public share that goes with `like` in a product.
+
+    A tensor gets as many bits as that product has room for, by its largest entry: an entry smaller
+    than the largest by 2^16 or more keeps fewer than the rest.
+    """
     if not isinstance(value, Tensor):
         dtype = result_dtype(like, value)
         return filled(like, (), value, dtype)
     unit = like.unit if like.unit > 1 and value.is_floating_point() else None
-    return mpc.constant(like.session, value, unit=unit, saturate=saturate)
+    return mpc.constant(like.session, value, unit=unit, beside=like.scale, saturate=saturate)
 
 
 def term(like: Share, value: Any, *, saturate: bool = True) -> Share:
@@ -163,9 +167,17 @@ def term(like: Share, value: Any, *, saturate: bool = True) -> Share:
     unit = like.unit if like.unit > 1 else like.session.unit
     wide = tensor.detach() if tensor.dim() else torch.tensor(scalar(tensor), dtype=torch.float64)
     scale = max(like.scale, unit)
+    if scale > unit**2 and not _fits(wide, scale):
+        scale = unit**2  # `like` will be truncated to it
     if saturate:
         wide = _saturated(wide.to(torch.float64), scale)
     return retag(mpc.constant(like.session, wide, scale, unit=unit), tensor.dtype)
+
+
+def _fits(value: Tensor, scale: int) -> bool:
+    """Whether finite numbers leave room for a sum at this scale."""
+    size = value.to(torch.float64).abs()
+    return not bool(((size * scale >= 2.0**61) & (size < INFINITE)).any())
 
 
 def _saturated(value: Tensor, scale: int) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 
 import mpctensor
 from mpctensor import EncodingError
-from tests.plaintext import ULP, check, on_grid
+from tests.plaintext import ULP, assert_close, check, on_grid
 
 X = on_grid(3, 4)
 POSITIVE = on_grid(3, 4, low=0.5, high=4.0)
@@ -247,3 +247,41 @@ def test_wrong_shapes_give_torchs_message():
         x.view(2, 2)
     with pytest.raises(IndexError):
         x[5]
+
+
+def test_small_plain_tensors_are_not_lost():
+    x = mpctensor.encrypt(torch.tensor([1000.0, -500.0]))
+    assert_close((x * torch.full((2,), 1e-5)).decrypt(), torch.tensor([0.01, -0.005]), 1)
+    assert_close((x[None] @ torch.full((2, 1), 1e-5)).decrypt(), torch.tensor([[0.005]]), 1)
+    assert_close((x / torch.tensor([1e5, 1e7])).decrypt(), torch.tensor([0.01, -0.00005]), 1)
+    large = mpctensor.encrypt(torch.tensor([1e9]))
+    assert_close((large * torch.tensor([1e-9])).decrypt(), torch.tensor([1.0]), 2)
+
+
+AFTER = {
+    "add": lambda y: y + 1e6,
+    "sub": lambda y: 1e6 - y,
+    "clamp": lambda y: y.clamp(-1e6, 1e6),
+    "greater": lambda y: (y > 1e6).float(),
+    "maximum": lambda y: torch.maximum(y, torch.tensor([1e6])),
+    "scaled": lambda y: y * 0.123456,
+    "square": lambda y: y * y,
+    "relu": torch.relu,
+    "exp": torch.exp,
+    "sqrt": torch.sqrt,
+    "log": torch.log,
+    "sigmoid": torch.sigmoid,
+    "reciprocal": torch.reciprocal,
+    "floor": lambda y: (y + 0.25).floor(),
+    "softmax": lambda y: y.softmax(0),
+    "norm": torch.linalg.vector_norm,
+    "again": lambda y: y * torch.full((2,), 0.3) * torch.full((2,), 2.5),
+}
+
+
+@pytest.mark.parametrize("name", AFTER)
+@pytest.mark.parametrize("factor", [1e-7, 1e-5, 2e-3, 0.3])
+def test_what_follows_a_small_plain_factor(name, factor):
+    plain = torch.tensor([1.5, 2.0]) / factor
+    y = mpctensor.encrypt(plain) * torch.full((2,), factor)
+    assert_close(AFTER[name](y).decrypt(), AFTER[name](plain * factor), 16)
