@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import protocols as mpc
+from ..encoding import encode
 from ..errors import EncodingError, UnsupportedOperationError
 from ..share import Share
 
@@ -129,15 +130,22 @@ def zero_like(share: Share) -> Share:
 
 
 def filled(like: Share, size: Sequence[int], number: float, dtype: torch.dtype) -> Share:
-    """A public share of one number; integers at scale 1, floats as finely as a product allows."""
+    """A public share of one number; integers at scale 1, floats as finely as a product allows.
+
+    Numbers from 2^60 on, such as finfo.max, mean infinity: they rest at the largest value. Raises
+    EncodingError for smaller ones that do not fit.
+    """
     unit = 1 if not dtype.is_floating_point else max(like.unit, 1)
     if dtype.is_floating_point and unit == 1:
         unit = like.session.unit
     if float(number).is_integer() and abs(number) < 1 << 30:
         value = torch.full(tuple(size), int(number), dtype=torch.int64)
         return retag(mpc.constant(like.session, value, 1, unit=unit), dtype)
+    huge = abs(number) >= INFINITE
+    if not huge:
+        encode(torch.tensor(number, dtype=torch.float64), unit)  # raises where it does not fit
     value = torch.full(tuple(size), number, dtype=torch.float64)
-    return retag(mpc.constant(like.session, value, unit=unit, saturate=True), dtype)
+    return retag(mpc.constant(like.session, value, unit=unit, saturate=huge), dtype)
 
 
 def public(like: Share, value: Tensor | float, *, saturate: bool = False) -> Share:

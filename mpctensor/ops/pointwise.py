@@ -136,7 +136,10 @@ def divided(x: Share, number: float) -> Share:
         raise EncodingError("division of a secret by zero")
     if isinstance(number, float) and not isfinite(number):
         return mpc.scaled(x, 0.0)
-    return scaled(as_float(x), 1 / exact(number))
+    try:
+        return scaled(as_float(x), 1 / exact(number))
+    except EncodingError as error:
+        raise EncodingError(f"division of a secret by {number:.6g}: {error}") from None
 
 
 def _quotient(x: Any, y: Share) -> Share:

@@ -15,7 +15,8 @@ from math import frexp, lcm
 import torch
 from torch import Tensor
 
-from ..encoding import encode
+from ..encoding import RANGE_BITS, describe_bound, describe_scale, encode
+from ..errors import EncodingError
 from ..session import Session
 from ..share import ABSENT, Part, Share
 from .opening import same_session
@@ -195,8 +196,13 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
     """x times a public number, exactly where the number is a short fraction, without a round.
 
     The scale takes the denominator; once it outgrows the ring's room it is truncated (1 round).
+    Raises EncodingError for a factor that leaves no room for any value but 0.
     """
     exact = rationalise(factor, _mantissa_bits(x))
+    if abs(exact.numerator) * x.scale > 1 << RANGE_BITS - HEADROOM_BITS:
+        x, exact = _making_room(x, factor, exact)
+    if exact.denominator > 1 << RANGE_BITS:  # finer than anything that the ring can hold
+        exact = Fraction(0)
     dtype, unit = x.dtype, x.unit
     if not isinstance(factor, int):
         dtype = torch.promote_types(dtype, torch.float32) if not dtype.is_floating_point else dtype
@@ -209,6 +215,23 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
     public = None if x.public is None else x.public * numerator
     out = Share.make(x.session, parts, dtype, scale, unit, public)
     return settled(out)
+
+
+def _making_room(
+    x: Share, factor: float | Fraction, exact: Fraction
+) -> tuple[Share, Fraction]:
+    """x truncated for a numerator that leaves no headroom, and the factor with its new bits."""
+    for scale in (x.unit**2, x.unit):
+        if x.scale > scale and abs(exact.numerator) * x.scale > 1 << RANGE_BITS - HEADROOM_BITS:
+            x = fit(x) if scale == x.unit else rescale(x, scale)
+            exact = rationalise(factor, _mantissa_bits(x))
+    if abs(exact.numerator) * x.scale >= 1 << RANGE_BITS:
+        unit = max(x.unit, x.session.unit if x.dtype.is_floating_point else 1)
+        raise EncodingError(
+            f"a secret cannot be multiplied with {float(factor):.6g}; with {describe_scale(unit)}"
+            f" a factor must be below {describe_bound(unit)}"
+        )
+    return x, exact
 
 
 def _mantissa_bits(x: Share) -> int:

@@ -285,3 +285,28 @@ def test_what_follows_a_small_plain_factor(name, factor):
     plain = torch.tensor([1.5, 2.0]) / factor
     y = mpctensor.encrypt(plain) * torch.full((2,), factor)
     assert_close(AFTER[name](y).decrypt(), AFTER[name](plain * factor), 16)
+
+
+OUT_OF_RANGE = {
+    "times": (lambda x: x * 1e18, r"multiplied with 1e\+18"),
+    "over": (lambda x: x / 1e-20, "division of a secret by 1e-20"),
+    "times_tensor": (lambda x: x * torch.tensor(1e20), r"multiplied with 1e\+20"),
+    "over_tensor": (lambda x: x / torch.full((1,), 1e-20), r"1e\+20"),
+    "fill_": (lambda x: x.fill_(1e15), r"value 1e\+15"),
+    "full_like": (lambda x: torch.full_like(x, -1e15), r"value -1e\+15"),
+    "setitem": (lambda x: x.__setitem__(0, 1e15), r"value 1e\+15"),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_RANGE)
+def test_public_numbers_out_of_range_are_refused(name):
+    fn, message = OUT_OF_RANGE[name]
+    with pytest.raises(EncodingError, match=rf"{message}.*2\*\*46"):
+        fn(mpctensor.encrypt(torch.ones(1)))
+
+
+def test_fills_within_range_are_exact_and_infinities_rest():
+    x = mpctensor.encrypt(torch.zeros(2))
+    assert x.fill_(1e10).decrypt().tolist() == [1e10, 1e10]
+    for huge in (float("inf"), torch.finfo(torch.float32).max):
+        assert x.fill_(huge).decrypt().min() >= 2.0**30
