@@ -1,7 +1,8 @@
 """Maxima, minima and their positions, max pooling: one tree of comparisons, whose path is kept.
 
-torch's own gradients would compare the result with the input again, or index with a secret. On ties
-the gradient goes to the first winner (torch spreads it evenly in amax and full reductions).
+torch's own gradients would index with a secret. As in torch, on ties the gradient of a maximum along
+a dimension goes to the first winner, and that of amax, amin and of full reductions is spread evenly
+over the winners, which costs a comparison with the result and a division by their count.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..ops.pooling import (
     pool_index,
     windows_of,
 )
-from ..ops.reduce import dims_of
+from ..ops.reduce import dims_of, evenly
 from ..ops.registry import FRONT, front
 from ..share import Share
 from ..tensor import SharedTensor, wrap
@@ -56,6 +57,26 @@ def _routed(gradient: Any, path: mpc.Path) -> Tensor:
         return wrap(path.route(share))
 
 
+class _Over(torch.autograd.Function):
+    """Extremum over the last dimension; winners share its gradient evenly."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, smallest: bool) -> Tensor:
+        share = x._share  # type: ignore[attr-defined]
+        with share.session.meter.operation("min" if smallest else "max"):
+            value, _ = (mpc.min_along if smallest else mpc.max_along)(share, -1)
+        out = wrap(retag(value, x.dtype))
+        ctx.save_for_backward(x, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        x, out = (tensor._share for tensor in ctx.saved_tensors)
+        with x.session.meter.operation("max_backward"):
+            winners = mpc.equal(x, out.map(lambda part: part.unsqueeze(-1)))
+            return wrap(evenly(gradients[0]._share, winners)), None
+
+
 def _index(share: Share, path: mpc.Path) -> Share:
     if not path.levels:
         size = share.shape[:-1]
@@ -70,10 +91,16 @@ def _flattened(x: Tensor, dims: list[int]) -> Tensor:
 
 
 def _extremum(x: Any, dims: list[int], keepdim: bool, smallest: bool, box: list[Any]) -> Any:
-    out = _Along.apply(_flattened(x, dims), smallest, box)
-    if keepdim:
-        return out.view([1 if d in dims else n for d, n in enumerate(x.shape)])
-    return out
+    return _restored(_Along.apply(_flattened(x, dims), smallest, box), x, dims, keepdim)
+
+
+def _extremum_over(x: Any, dims: list[int], keepdim: bool, smallest: bool) -> Any:
+    return _restored(_Over.apply(_flattened(x, dims), smallest), x, dims, keepdim)
+
+
+def _restored(out: Any, x: Any, dims: list[int], keepdim: bool) -> Any:
+    """The result, with its reduced dimensions where they are kept."""
+    return out.view([1 if d in dims else n for d, n in enumerate(x.shape)]) if keepdim else out
 
 
 def _along_dims(name: str, smallest: bool) -> Callable[..., Any]:
@@ -81,7 +108,7 @@ def _along_dims(name: str, smallest: bool) -> Callable[..., Any]:
 
     def handler(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
         _check(name, input)
-        return _extremum(input, dims_of(input._share, dim), keepdim, smallest, [])
+        return _extremum_over(input, dims_of(input._share, dim), keepdim, smallest)
 
     return handler
 
@@ -106,7 +133,7 @@ def _max_or_min(name: str, smallest: bool, elementwise: Callable[..., Any]) -> C
             return elementwise(input, dim if other is None else other)
         _check(name, input)
         if dim is None:
-            return _extremum(input, list(range(input.dim())), False, smallest, [])
+            return _extremum_over(input, list(range(input.dim())), False, smallest)
         dims, box = dims_of(input._share, dim), []  # type: ignore[var-annotated]
         values = _extremum(input, dims, keepdim, smallest, box)
         with input._share.session.meter.operation(name):

@@ -235,6 +235,21 @@ def largest(x: Share, dims: Sequence[int], keepdim: bool, smallest: bool = False
     return out.map(lambda part: part.reshape(shape))
 
 
+def evenly(gradient: Share, winners: Share) -> Share:
+    """The gradient shared among the winners (bits; the last dimension was reduced).
+
+    One winner gets all of it: the reciprocal of the count is refined, so that it is 1 for 1.
+    """
+    gradient = gradient.map(lambda part: part.unsqueeze(-1))
+    if winners.shape[-1] == 1:
+        return gradient.clone()
+    count = mpc.total(winners, [-1], True)
+    rough = mpc.fit(mpc.reciprocal(as_float(count), positive=True))
+    off = mpc.sub(filled(rough, (), 2, rough.dtype), mpc.mul(rough, count))
+    part_of = mpc.mul(rough, off)  # one step of Newton's
+    return mpc.bit_mul(winners, mpc.mul(gradient, part_of))
+
+
 @implements(aten.amax.default)
 def amax(x: Share, dim: Any = (), keepdim: bool = False) -> Share:
     return largest(x, dims_of(x, dim), keepdim)
