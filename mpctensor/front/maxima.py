@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
@@ -87,7 +88,8 @@ def _index(share: Share, path: mpc.Path) -> Share:
 def _flattened(x: Tensor, dims: list[int]) -> Tensor:
     """The reduced dimensions as one, at the end."""
     kept = [d for d in range(x.dim()) if d not in dims]
-    return x.permute((*kept, *dims)).reshape((*(x.shape[d] for d in kept), -1))
+    size = [x.shape[d] for d in kept]
+    return x.permute((*kept, *dims)).reshape((*size, prod(x.shape[d] for d in dims)))
 
 
 def _extremum(x: Any, dims: list[int], keepdim: bool, smallest: bool, box: list[Any]) -> Any:
@@ -107,17 +109,17 @@ def _along_dims(name: str, smallest: bool) -> Callable[..., Any]:
     """amax and amin."""
 
     def handler(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
-        _check(name, input)
+        _check(name, input, dim)
         return _extremum_over(input, dims_of(input._share, dim), keepdim, smallest)
 
     return handler
 
 
-def _check(name: str, x: Any) -> None:
+def _check(name: str, x: Any, *dim: Any) -> None:
     if not isinstance(x, SharedTensor):
         raise TypeError(f"{name}() of a plain tensor with secret arguments")
-    if x.numel() == 0:
-        raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0")
+    if x.numel() == 0:  # where that has no extremum torch says so
+        getattr(torch, name)(torch.zeros(x.shape, dtype=x.dtype), *dim)
 
 
 for _name, _smallest in (("amax", False), ("amin", True)):
@@ -131,7 +133,7 @@ def _max_or_min(name: str, smallest: bool, elementwise: Callable[..., Any]) -> C
     def handler(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
         if isinstance(dim, Tensor) or other is not None:
             return elementwise(input, dim if other is None else other)
-        _check(name, input)
+        _check(name, input, *([] if dim is None else [dim]))
         if dim is None:
             return _extremum_over(input, list(range(input.dim())), False, smallest)
         dims, box = dims_of(input._share, dim), []  # type: ignore[var-annotated]
@@ -149,7 +151,7 @@ FRONT[torch.min] = FRONT[Tensor.min] = _max_or_min("min", True, torch.minimum)
 
 def _position(name: str, smallest: bool) -> Callable[..., Any]:
     def handler(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-        _check(name, input)
+        _check(name, input, dim)
         with torch.no_grad():
             box: list[Any] = []
             dims = dims_of(input._share, dim)

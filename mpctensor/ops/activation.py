@@ -244,9 +244,15 @@ def _half(x: Share, half_to_float: bool) -> Share:
     return retag(x, torch.float32) if half_to_float else as_float(x)
 
 
+def _over_one(x: Share, dim: int) -> bool:
+    """Whether softmax is over a single class, or there are no elements at all."""
+    return x.here.numel() == 0 or x.here.dim() == 0 or x.shape[dim] == 1
+
+
 @implements(aten._softmax.default, aten._safe_softmax.default)
 def softmax(x: Share, dim: int, half_to_float: Any = False) -> Share:
-    return mpc.softmax(_half(x, half_to_float is True), dim)
+    x = _half(x, half_to_float is True)
+    return filled(x, x.shape, 1, x.dtype) if _over_one(x, dim) else mpc.softmax(x, dim)
 
 
 @implements(aten._softmax_backward_data.default)
@@ -262,9 +268,12 @@ def softmax_backward(gradient: Any, y: Share, dim: int, dtype: torch.dtype) -> S
 def log_softmax(x: Share, dim: int, half_to_float: bool = False) -> Share:
     """log(softmax(x)); where a gradient may follow, softmax comes with it."""
     x = _half(x, half_to_float)
-    if not torch.is_grad_enabled():
+    if _over_one(x, dim):
+        probabilities, out = (filled(x, x.shape, number, x.dtype) for number in (1, 0))
+    elif not torch.is_grad_enabled():
         return mpc.log_softmax(x, dim)
-    probabilities, out = mpc.softmax_and_log(x, dim)
+    else:
+        probabilities, out = mpc.softmax_and_log(x, dim)
     remember(out, SOFTMAX, probabilities)
     return out
 

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from .. import protocols as mpc
-from ..errors import SecretLeakError
+from ..errors import EncodingError, SecretLeakError
 from ..share import Share
 from .activation import rectified_and_tail, softplus_of
 from .compare import absolute, sign
 from .operands import exact, factor, filled, retag, shares_of, term
 from .pointwise import mul, product, scaled, sub
+from .reduce import one_of
 from .registry import implements
 
 aten = torch.ops.aten
@@ -31,7 +32,9 @@ def reduced(values: Share, reduction: int) -> Share:
     if reduction == NONE:
         return values
     total = mpc.total(values)
-    return total if reduction == SUM else scaled(total, Fraction(1, max(values.here.numel(), 1)))
+    if reduction == SUM:
+        return total
+    return scaled(total, one_of("mean", values, range(values.here.dim())))
 
 
 def spread(gradient: Any, values: Share, reduction: int) -> Share:
@@ -125,6 +128,16 @@ def picking(x: Share, target: Tensor, weight: Any, ignore: int) -> Tensor:
     return picked * weight.to(torch.float64).view(shape)
 
 
+def total_of(weights: float | Fraction) -> Fraction:
+    """The total weight that a mean divides by; torch's nan of no weight at all has no shares."""
+    if weights == 0:
+        raise EncodingError(
+            "the mean loss of no targets at all is not a number, which shares cannot hold: every"
+            " target is ignored, or has weight 0, or the batch is empty"
+        )
+    return weights if isinstance(weights, Fraction) else exact(weights)
+
+
 def _plain_weight(weight: Any) -> None:
     if isinstance(weight, Share):
         raise NotImplementedError("secret class weights")
@@ -146,7 +159,7 @@ def nll_loss(
     if reduction == NONE:
         return losses, total_weight
     out = mpc.total(losses)
-    return (scaled(out, 1 / exact(total)) if reduction == MEAN else out), total_weight
+    return (scaled(out, 1 / total_of(total)) if reduction == MEAN else out), total_weight
 
 
 @implements(aten.nll_loss_backward.default, aten.nll_loss2d_backward.default)

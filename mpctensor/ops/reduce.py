@@ -35,7 +35,7 @@ def dims_of(x: Share, dim: Any) -> list[int]:
     return [d % n for d in given] if n else []
 
 
-def _one_of(name: str, x: Share, dims: Sequence[int], correction: float = 0) -> Fraction:
+def one_of(name: str, x: Share, dims: Sequence[int], correction: float = 0) -> Fraction:
     """1 / (number of elements reduced - correction); torch's nan of too few has no shares."""
     freedom = Fraction(prod(x.shape[d] for d in dims)) - Fraction(correction)
     if freedom <= 0:
@@ -92,7 +92,7 @@ def mean_dims(
 ) -> Share:
     x = _floats_only("mean", x, dtype)
     dims = dims_of(x, dim)
-    return mpc.scaled(mpc.total(x, dims, keepdim), _one_of("mean", x, dims))
+    return mpc.scaled(mpc.total(x, dims, keepdim), one_of("mean", x, dims))
 
 
 def moments(x: Share, dims: Sequence[int], correction: float = 1) -> tuple[Share, Share, Share]:
@@ -100,7 +100,7 @@ def moments(x: Share, dims: Sequence[int], correction: float = 1) -> tuple[Share
     mean = mean_dims(x, dims, True)
     centred = mpc.sub(x, mean)
     squares = mpc.total(mpc.square(centred), dims, True)
-    return mean, mpc.scaled(squares, _one_of("var", x, dims, correction)), centred
+    return mean, mpc.scaled(squares, one_of("var", x, dims, correction)), centred
 
 
 def _drop(x: Share, dims: Sequence[int], keepdim: bool) -> Share:

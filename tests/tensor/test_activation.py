@@ -153,3 +153,9 @@ STABLE = {
 @pytest.mark.parametrize("name", STABLE)
 def test_smooth_where_an_exponential_would_rest(name):
     check(STABLE[name], WIDE, ulps=32, grad_ulps=64)
+
+
+@pytest.mark.parametrize("size", [(), (1,), (3, 1), (0,), (2, 0), (0, 3)])
+@pytest.mark.parametrize("fn", [F.softmax, F.log_softmax])
+def test_softmax_of_one_class_or_of_nothing(fn, size):
+    check(lambda x: fn(x, -1), torch.full(size, 2.5), ulps=0, grad_ulps=0)

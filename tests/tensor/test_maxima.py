@@ -1,5 +1,7 @@
 """max, min, argmax, argmin, amax, amin: values, positions, ties and gradients."""
 
+import re
+
 import pytest
 import torch
 
@@ -83,3 +85,15 @@ def test_input_changed_before_the_gradient():
     y.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.backward()
+
+
+@pytest.mark.parametrize("name", ["max", "min", "argmax", "argmin", "amax", "amin"])
+def test_of_no_elements(name):
+    """No rows give no extrema; no candidates raise what torch raises."""
+    rows, nothing = torch.zeros(2, 0, 3), torch.zeros(0)
+    check(lambda x: getattr(x, name)(-1), rows)
+    for fn in (lambda x: getattr(x, name)(), lambda x: getattr(x, name)(0)):
+        with pytest.raises((RuntimeError, IndexError)) as plain:
+            fn(nothing)
+        with pytest.raises(plain.type, match=re.escape(str(plain.value))):
+            fn(mpctensor.encrypt(nothing))
