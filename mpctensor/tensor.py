@@ -157,10 +157,11 @@ class SharedTensor(torch.Tensor):
             if torch.is_grad_enabled():
                 args = [guarded(a) for a in args]
                 kwargs = {k: guarded(v) for k, v in kwargs.items()} if kwargs else kwargs
-            if handler is not func:
-                witness(_session_of([*args, *kwargs.values()]), name, args, kwargs)
             with _Named(None if name.startswith("__") else name):  # x + y is known as `add`
-                return handler(*args, **kwargs)
+                if handler is func:
+                    return func(*args, **kwargs)
+                witness(_session_of([*args, *kwargs.values()]), name, args, kwargs)
+                return _caught_whole(handler, func, args, kwargs)
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
@@ -356,6 +357,22 @@ def _public_facts(values: Iterable[Any]) -> Iterable[Any]:
             yield from _public_facts(value)
         elif isinstance(value, (int, float, str, torch.dtype)) or type(value) is Tensor:
             yield value
+
+
+def _caught_whole(
+    handler: Callable[..., Any], func: Any, args: Sequence[Any], kwargs: dict[str, Any]
+) -> Any:
+    """A function of the front door; its errors speak of the user's function, or are torch's own."""
+    try:
+        return handler(*args, **kwargs)
+    except NotImplementedError as error:
+        raise _named(error, _Named.current or func.__name__) from error
+    except MPCError:
+        raise
+    except (RuntimeError, ValueError, IndexError, TypeError):
+        if "out" not in kwargs:  # which would be written to
+            _raise_as_torch(func, args, kwargs)
+        raise
 
 
 def _named(error: NotImplementedError, name: str) -> UnsupportedOperationError:

@@ -1,8 +1,8 @@
 """Maxima, minima and their positions, max pooling: one tree of comparisons, whose path is kept.
 
-torch's own gradients would index with a secret. As in torch, on ties the gradient of a maximum along
-a dimension goes to the first winner, and that of amax, amin and of full reductions is spread evenly
-over the winners, which costs a comparison with the result and a division by their count.
+torch's own gradients would index with a secret. As in torch, on ties the gradient of a maximum
+along a dimension goes to the first winner, and that of amax, amin and of full reductions is spread
+evenly over the winners, which costs a comparison with the result and a division by their count.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 from .. import protocols as mpc
 from ..ops.operands import filled, retag
 from ..ops.pooling import (
-    Windows,
+    AnyWindows,
     adaptive_max_windows,
     max_pool,
     max_pool_backward,
@@ -174,7 +174,7 @@ FRONT[torch.argmin] = FRONT[Tensor.argmin] = _position("argmin", True)
 
 class _MaxPool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Any, windows: Windows, box: list[Any]) -> Tensor:
+    def forward(ctx: Any, x: Any, windows: AnyWindows, box: list[Any]) -> Tensor:
         share = x._share
         ctx.windows = windows
         with share.session.meter.operation("max_pool"):
@@ -189,7 +189,7 @@ class _MaxPool(torch.autograd.Function):
             return wrap(max_pool_backward(share, ctx.path, ctx.windows)), None, None
 
 
-def _pooled(x: Any, windows: Windows, return_indices: bool) -> Any:
+def _pooled(x: Any, windows: AnyWindows, return_indices: bool) -> Any:
     box: list[Any] = []
     out = _MaxPool.apply(x, windows, box)
     if not return_indices:

@@ -217,9 +217,7 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
     return settled(out)
 
 
-def _making_room(
-    x: Share, factor: float | Fraction, exact: Fraction
-) -> tuple[Share, Fraction]:
+def _making_room(x: Share, factor: float | Fraction, exact: Fraction) -> tuple[Share, Fraction]:
     """x truncated for a numerator that leaves no headroom, and the factor with its new bits."""
     for scale in (x.unit**2, x.unit):
         if x.scale > scale and abs(exact.numerator) * x.scale > 1 << RANGE_BITS - HEADROOM_BITS:
