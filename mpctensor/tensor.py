@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch._C import DisableTorchFunctionSubclass
 
-from .encoding import describe_scale
-from .errors import MPCError, SecretLeakError, UnsupportedOperationError
+from .errors import MPCError, SecretLeakError, SessionError, UnsupportedOperationError
+from .grid import Grid
 from .ops.creation import write
 from .ops.deferred import Deferred
 from .ops.fallback import (
@@ -82,12 +82,21 @@ class SharedTensor(torch.Tensor):
 
         With `dst` the other parties get None: a branch on that differs between parties, and code
         after it must not differ in what it computes on secrets. The shared form stays as it is.
+        Values in base 10 are given on their decimal grid. Raises SessionError for unknown or no
+        names.
         """
         share = self._share
         names = (dst,) if isinstance(dst, str) else dst
+        if names is not None and not names:
+            raise SessionError(
+                "`dst` names nobody: leave it out for all parties to learn the value"
+            )
         receivers = None if names is None else [share.session.index(name, "dst") for name in names]
         with share.session.meter.operation("decrypt"):
-            return reveal_value(share, receivers)
+            value = reveal_value(share, receivers)
+        grid = Grid.of_unit(share.unit)
+        decimal = value is not None and value.is_floating_point() and grid.guarded
+        return grid.nearest(value) if decimal else value  # type: ignore[arg-type]
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         held = self._held
@@ -100,7 +109,7 @@ class SharedTensor(torch.Tensor):
         with DisableTorchFunctionSubclass():
             facts = [f"shape={tuple(self.shape)}", f"dtype={self.dtype}"]
             if held.dtype.is_floating_point:
-                facts.append(f"precision={describe_scale(held.unit)}")
+                facts.append(f"precision={Grid.of_unit(held.unit)}")
             facts.append(f"parties=({', '.join(held.session.names)})")
             if self.grad_fn is not None:
                 facts.append(f"grad_fn=<{self.grad_fn.name()}>")
