@@ -214,9 +214,9 @@ def shares_of(*operands: Any) -> list[Share]:
     return found
 
 
-def exact(number: float) -> Fraction:
+def exact(number: float | Fraction) -> Fraction:
     """The short decimal that a float was written as: 0.1 is 1/10."""
-    return Fraction(number) if isinstance(number, int) else Fraction(repr(number))
+    return Fraction(repr(number)) if isinstance(number, float) else Fraction(number)
 
 
 NONNEGATIVE = "nonnegative"

@@ -310,3 +310,16 @@ def test_fills_within_range_are_exact_and_infinities_rest():
     assert x.fill_(1e10).decrypt().tolist() == [1e10, 1e10]
     for huge in (float("inf"), torch.finfo(torch.float32).max):
         assert x.fill_(huge).decrypt().min() >= 2.0**30
+
+
+@pytest.mark.parametrize("tiny", [1e-6, 1e-8])
+def test_a_tiny_summand_makes_the_sum_finer(tiny):
+    zero = mpctensor.encrypt(torch.zeros(3))
+    for total in (
+        zero + tiny,
+        tiny + zero,
+        torch.zeros_like(zero).add_(tiny),
+        zero.clone().add_(tiny),
+    ):
+        assert torch.allclose(total.decrypt(), torch.full((3,), tiny), atol=2.0**-33)
+    check(lambda x: x + 1e-6, X, ulps=1)
