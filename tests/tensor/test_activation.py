@@ -152,7 +152,8 @@ STABLE = {
 
 @pytest.mark.parametrize("name", STABLE)
 def test_smooth_where_an_exponential_would_rest(name):
-    check(STABLE[name], WIDE, ulps=32, grad_ulps=64)
+    ulps = 72 if name == "mish" else 32  # x times an error of 1 ulp, for x up to 40
+    check(STABLE[name], WIDE, ulps=ulps, grad_ulps=2 * ulps)
 
 
 @pytest.mark.parametrize("size", [(), (1,), (3, 1), (0,), (2, 0), (0, 3)])
