@@ -143,9 +143,14 @@ def filled(like: Share, size: Sequence[int], number: float, dtype: torch.dtype) 
         return retag(mpc.constant(like.session, value, 1, unit=unit), dtype)
     huge = abs(number) >= INFINITE
     if not huge:
-        encode(torch.tensor(number, dtype=torch.float64), unit)  # raises where it does not fit
+        check_room(number, unit)
     value = torch.full(tuple(size), number, dtype=torch.float64)
     return retag(mpc.constant(like.session, value, unit=unit, saturate=huge), dtype)
+
+
+def check_room(number: float, scale: int) -> None:
+    """Raises EncodingError for a number that does not fit at this scale."""
+    encode(torch.tensor(number, dtype=torch.float64), scale)
 
 
 def public(like: Share, value: Tensor | float, *, saturate: bool = False) -> Share:

@@ -308,6 +308,8 @@ def test_public_numbers_out_of_range_are_refused(name):
 def test_fills_within_range_are_exact_and_infinities_rest():
     x = mpctensor.encrypt(torch.zeros(2))
     assert x.fill_(1e10).decrypt().tolist() == [1e10, 1e10]
+    with pytest.raises(EncodingError, match=r"2\*\*30"):  # as x[0] = 1e10, of a product
+        (mpctensor.encrypt(torch.ones(2)) * mpctensor.encrypt(torch.ones(2))).fill_(1e10)
     for huge in (float("inf"), torch.finfo(torch.float32).max):
         assert x.fill_(huge).decrypt().min() >= 2.0**30
 
