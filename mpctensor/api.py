@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from .encoding import encode
 from .errors import EncodingError, SecretLeakError, SessionError
+from .grid import Grid
 from .modules import convert_module
 from .protocols import Agreement
-from .session import Session, active, check_precision, configured_party, current
+from .session import Session, active, configured_party, current
 from .share import Share
 from .tensor import SharedTensor, wrap
 
@@ -33,22 +34,26 @@ def encrypt(
 
     obj: a Tensor or Parameter gives a SharedTensor that keeps requires_grad; a Module is converted
     in place (float parameters and buffers; integer and bool buffers stay public) and returned,
-    like an Optimizer; dicts, lists and tuples give the same nest. What is encrypted already stays.
+    like an Optimizer; dicts, lists and tuples give the same nest, in which integers and bools are
+    shared too, except in a module's state_dict(). What is encrypted already stays.
     src: the party whose values count. The other parties pass anything of that shape and dtype (a
     model with weights of their own), or None as obj, with `shape` (and `dtype`, float32 by
     default). Without src all parties hold the same value; that they do is checked obliviously (5
-    rounds for each call, between processes only). precision: fractional digits in `base` (2:
-    bits, the session's 16 by default; 10: decimal digits).
+    rounds for each call, between processes only). precision: fractional digits in `base`, by
+    default the session's (16 bits), or 3 decimal digits. In base 10 values are cut toward zero to
+    these digits, carried with two more, and decrypted to the nearest number of these digits.
     With 16 bits values must lie below 2**46, products and dot products below 2**30.
     Raises EncodingError (NaN, infinite or too large), SecretLeakError (a tensor with a grad_fn: its
-    gradient would be cut), SessionError (unknown party, bad precision, different values without
-    src), TypeError (nothing to encrypt).
+    gradient would be cut), SessionError (unknown party, bad precision, another shape than `shape`,
+    different values without src), TypeError (nothing to encrypt).
     """
     session = current()
-    unit = session.unit if precision is None else check_precision(precision, base)
+    unit = _unit(session, precision, base)
     source = None if src is None else session.index(src, "src")
     if obj is None and shape is not None:
         obj = _absent(session, source, shape, dtype)
+    elif shape is not None:
+        _check_shape(obj, shape)
     plan = _Encryption(session, source, unit, dtype, fine=isinstance(obj, torch.optim.Optimizer))
     if obj is None:
         raise TypeError("cannot encrypt None: pass a tensor, or `shape` for another party's value")
@@ -81,6 +86,25 @@ def party() -> str | None:
     if session is None:
         return configured_party()
     return session.names[session.local[0]] if session.deployed else None
+
+
+def _unit(session: Session, precision: int | None, base: int) -> int:
+    """The working scale that was asked for, by default the session's where the base is the same."""
+    grid = Grid.make(base, precision)
+    if precision is None and (base == 2 or Grid.of_unit(session.unit).guarded):
+        return session.unit
+    return grid.unit
+
+
+def _check_shape(obj: Any, shape: Sequence[int]) -> None:
+    """`shape` beside a value says the same as the value."""
+    if not isinstance(obj, Tensor):
+        raise SessionError(f"`shape` describes one tensor, not {type(obj).__name__}: leave it out")
+    if tuple(obj.shape) != tuple(shape):
+        raise SessionError(
+            f"`shape` is {tuple(shape)}, but the value has shape {tuple(obj.shape)}: leave `shape`"
+            " out, or correct it"
+        )
 
 
 def _absent(
@@ -138,12 +162,18 @@ class _Encryption:
 
     def _encoded(self, value: Tensor, scale: int) -> Tensor:
         try:
-            return _encoded(value, scale)
+            return _encoded(self._on_grid(value), scale)
         except EncodingError:
             if self.source is not None:  # the others go on, so they have to hear of it
                 owner = self.session.names[self.source]
                 self.session.abort(f"{owner} could not encode a value of its own")
             raise
+
+    def _on_grid(self, value: Tensor) -> Tensor:
+        """Decimal values are cut to their digits; an optimizer's keep what they have."""
+        grid = Grid.of_unit(self.unit)
+        decimal = grid.guarded and value.is_floating_point() and not self.fine
+        return grid.truncated(value) if decimal else value
 
     def check(self) -> None:
         """That all parties passed the same so far, where no source was named."""
@@ -185,7 +215,11 @@ def _converted(
     if obj is None:
         return None
     if isinstance(obj, dict):
-        made = {k: _converted(v, leaf, verb, public, ready) for k, v in obj.items()}
+        stays = public if hasattr(obj, "_metadata") else lambda _: False  # of a state_dict()
+        made = {
+            k: v if isinstance(v, Tensor) and stays(v) else _converted(v, leaf, verb, public, ready)
+            for k, v in obj.items()
+        }
         return made if type(obj) is dict else _same_mapping(obj, made)
     if isinstance(obj, (list, tuple)):
         values = [_converted(v, leaf, verb, public, ready) for v in obj]
@@ -200,6 +234,8 @@ def _same_mapping(obj: dict[Any, Any], made: dict[Any, Any]) -> dict[Any, Any]:
     """The mapping's own type (OrderedDict, state_dict) where that can be filled."""
     copy = obj.copy()
     copy.update(made)
+    if hasattr(obj, "_metadata"):  # the versions of the modules, for load_state_dict
+        copy._metadata = obj._metadata  # type: ignore[attr-defined]
     return copy
 
 

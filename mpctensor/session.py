@@ -22,8 +22,8 @@ from torch import Tensor
 
 from . import kernels
 from .deployment import Config, join, load
-from .encoding import RANGE_BITS
 from .errors import SessionError
+from .grid import Grid
 from .provider import (
     Dealer,
     Dealt,
@@ -39,24 +39,7 @@ from .release import VERSION
 from .share import ABSENT
 from .transport import Meter, SimulatedTransport, Transport, reason
 
-MAX_PRECISION = 24
 LINKS = ("lan", "wan")
-
-
-def check_precision(precision: int, base: int) -> int:
-    """The unit scale base ** precision; a product of two unit-scale values must fit the ring."""
-    if base not in (2, 10):
-        raise SessionError(f"`base` is {base!r}; use 2 (fractional bits) or 10 (decimal digits)")
-    if isinstance(precision, bool) or not isinstance(precision, int) or precision < 0:
-        raise SessionError(f"`precision` is {precision!r}; use a whole number of digits, 0 or more")
-    unit: int = base**precision
-    if unit > 1 << MAX_PRECISION:
-        most = MAX_PRECISION if base == 2 else 7
-        raise SessionError(
-            f"`precision` is {precision} in base {base}, too large for the ring: a product carries"
-            f" twice the digits in {RANGE_BITS} bits; use at most {most}"
-        )
-    return unit
 
 
 def check_link(link: str) -> str:
@@ -309,7 +292,7 @@ def init(
     *,
     config: str | os.PathLike[str] | None = None,
     party: str | None = None,
-    precision: int = 16,
+    precision: int | None = None,
     base: int = 2,
     seed: int | None = None,
     link: str | None = None,
@@ -325,13 +308,14 @@ def init(
     process plays one party, `party` or MPCTENSOR_PARTY, and init waits for the others; names then
     come from the file. timeout: seconds without a word before a peer counts as lost, instead of
     the file's. torch's global generator starts from a seed that all parties share.
-    precision: digits of fixed point in `base` (2: bits, 10: decimal digits). link: "wan" takes a
+    precision: digits of fixed point in `base` (2: bits, 16 by default; 10: decimal digits, 3 by
+    default, carried with two more). link: "wan" takes a
     round off every comparison (and ReLU, maximum, ...) for four to five times the bytes from the
     provider: for parties whose messages take long; "lan" otherwise, or what the file says.
     Use as a context manager to close it at the end. Raises SessionError for bad names, files or
     settings, PeerError where a member does not turn up or is not who it should be.
     """
-    unit = check_precision(precision, base)
+    unit = Grid.make(base, precision).unit
     path = config or os.environ.get(CONFIG_VARIABLE) or None
     if path is None:
         names = check_names(PARTIES if parties is None else parties, provider or PROVIDER)

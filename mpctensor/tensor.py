@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch._C import DisableTorchFunctionSubclass
 
-from .encoding import describe_scale
-from .errors import MPCError, SecretLeakError, UnsupportedOperationError
+from .errors import MPCError, SecretLeakError, SessionError, UnsupportedOperationError
+from .grid import Grid
 from .ops.creation import write
 from .ops.deferred import Deferred
 from .ops.fallback import (
@@ -82,12 +82,21 @@ class SharedTensor(torch.Tensor):
 
         With `dst` the other parties get None: a branch on that differs between parties, and code
         after it must not differ in what it computes on secrets. The shared form stays as it is.
+        Values in base 10 are given on their decimal grid. Raises SessionError for unknown or no
+        names.
         """
         share = self._share
         names = (dst,) if isinstance(dst, str) else dst
+        if names is not None and not names:
+            raise SessionError(
+                "`dst` names nobody: leave it out for all parties to learn the value"
+            )
         receivers = None if names is None else [share.session.index(name, "dst") for name in names]
         with share.session.meter.operation("decrypt"):
-            return reveal_value(share, receivers)
+            value = reveal_value(share, receivers)
+        grid = Grid.of_unit(share.unit)
+        decimal = value is not None and value.is_floating_point() and grid.guarded
+        return grid.nearest(value) if decimal else value  # type: ignore[arg-type]
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         held = self._held
@@ -100,7 +109,7 @@ class SharedTensor(torch.Tensor):
         with DisableTorchFunctionSubclass():
             facts = [f"shape={tuple(self.shape)}", f"dtype={self.dtype}"]
             if held.dtype.is_floating_point:
-                facts.append(f"precision={describe_scale(held.unit)}")
+                facts.append(f"precision={Grid.of_unit(held.unit)}")
             facts.append(f"parties=({', '.join(held.session.names)})")
             if self.grad_fn is not None:
                 facts.append(f"grad_fn=<{self.grad_fn.name()}>")
@@ -158,10 +167,11 @@ class SharedTensor(torch.Tensor):
             if torch.is_grad_enabled():
                 args = [guarded(a) for a in args]
                 kwargs = {k: guarded(v) for k, v in kwargs.items()} if kwargs else kwargs
-            if handler is not func:
-                witness(_session_of([*args, *kwargs.values()]), name, args, kwargs)
             with _Named(None if name.startswith("__") else name):  # x + y is known as `add`
-                return handler(*args, **kwargs)
+                if handler is func:
+                    return func(*args, **kwargs)
+                witness(_session_of([*args, *kwargs.values()]), name, args, kwargs)
+                return _caught_whole(handler, func, args, kwargs)
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
@@ -357,6 +367,22 @@ def _public_facts(values: Iterable[Any]) -> Iterable[Any]:
             yield from _public_facts(value)
         elif isinstance(value, (int, float, str, torch.dtype)) or type(value) is Tensor:
             yield value
+
+
+def _caught_whole(
+    handler: Callable[..., Any], func: Any, args: Sequence[Any], kwargs: dict[str, Any]
+) -> Any:
+    """A function of the front door; its errors speak of the user's function, or are torch's own."""
+    try:
+        return handler(*args, **kwargs)
+    except NotImplementedError as error:
+        raise _named(error, _Named.current or func.__name__) from error
+    except MPCError:
+        raise
+    except (RuntimeError, ValueError, IndexError, TypeError):
+        if "out" not in kwargs:  # which would be written to
+            _raise_as_torch(func, args, kwargs)
+        raise
 
 
 def _named(error: NotImplementedError, name: str) -> UnsupportedOperationError:

@@ -17,7 +17,7 @@ ORDER = (
     ("errors", "kernels", "release"),
     ("network",),
     ("encoding", "transport", "provider"),
-    ("share", "deployment"),
+    ("share", "deployment", "grid"),
     ("session",),
     ("protocols", "preprocessing"),
     ("ops",),

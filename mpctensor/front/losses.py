@@ -16,7 +16,7 @@ from torch import Tensor
 from .. import protocols as mpc
 from ..errors import UnsupportedOperationError
 from ..ops.deferred import Deferred
-from ..ops.loss import picking
+from ..ops.loss import picking, total_of
 from ..ops.operands import exact, factor, retag
 from ..ops.pointwise import scaled
 from ..ops.registry import front
@@ -208,4 +208,4 @@ def _reduced(losses: Any, reduction: str, count: Fraction, single: bool) -> Any:
         return losses.squeeze(0) if single else losses
     if reduction not in ("mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
-    return _Reduce.apply(losses, count if reduction == "mean" else Fraction(1))
+    return _Reduce.apply(losses, total_of(count) if reduction == "mean" else Fraction(1))

@@ -1,13 +1,15 @@
 """Maxima, minima and their positions, max pooling: one tree of comparisons, whose path is kept.
 
-torch's own gradients would compare the result with the input again, or index with a secret. On ties
-the gradient goes to the first winner (torch spreads it evenly in amax and full reductions).
+torch's own gradients would index with a secret. As in torch, on ties the gradient of a maximum
+along a dimension goes to the first winner, and that of amax, amin and of full reductions is spread
+evenly over the winners, which costs a comparison with the result and a division by their count.
 """
 
 from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ from torch import Tensor
 from .. import protocols as mpc
 from ..ops.operands import filled, retag
 from ..ops.pooling import (
-    Windows,
+    AnyWindows,
     adaptive_max_windows,
     max_pool,
     max_pool_backward,
@@ -25,7 +27,7 @@ from ..ops.pooling import (
     pool_index,
     windows_of,
 )
-from ..ops.reduce import dims_of
+from ..ops.reduce import dims_of, evenly
 from ..ops.registry import FRONT, front
 from ..share import Share
 from ..tensor import SharedTensor, wrap
@@ -56,6 +58,26 @@ def _routed(gradient: Any, path: mpc.Path) -> Tensor:
         return wrap(path.route(share))
 
 
+class _Over(torch.autograd.Function):
+    """Extremum over the last dimension; winners share its gradient evenly."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, smallest: bool) -> Tensor:
+        share = x._share  # type: ignore[attr-defined]
+        with share.session.meter.operation("min" if smallest else "max"):
+            value, _ = (mpc.min_along if smallest else mpc.max_along)(share, -1)
+        out = wrap(retag(value, x.dtype))
+        ctx.save_for_backward(x, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        x, out = (tensor._share for tensor in ctx.saved_tensors)
+        with x.session.meter.operation("max_backward"):
+            winners = mpc.equal(x, out.map(lambda part: part.unsqueeze(-1)))
+            return wrap(evenly(gradients[0]._share, winners)), None
+
+
 def _index(share: Share, path: mpc.Path) -> Share:
     if not path.levels:
         size = share.shape[:-1]
@@ -66,31 +88,38 @@ def _index(share: Share, path: mpc.Path) -> Share:
 def _flattened(x: Tensor, dims: list[int]) -> Tensor:
     """The reduced dimensions as one, at the end."""
     kept = [d for d in range(x.dim()) if d not in dims]
-    return x.permute((*kept, *dims)).reshape((*(x.shape[d] for d in kept), -1))
+    size = [x.shape[d] for d in kept]
+    return x.permute((*kept, *dims)).reshape((*size, prod(x.shape[d] for d in dims)))
 
 
 def _extremum(x: Any, dims: list[int], keepdim: bool, smallest: bool, box: list[Any]) -> Any:
-    out = _Along.apply(_flattened(x, dims), smallest, box)
-    if keepdim:
-        return out.view([1 if d in dims else n for d, n in enumerate(x.shape)])
-    return out
+    return _restored(_Along.apply(_flattened(x, dims), smallest, box), x, dims, keepdim)
+
+
+def _extremum_over(x: Any, dims: list[int], keepdim: bool, smallest: bool) -> Any:
+    return _restored(_Over.apply(_flattened(x, dims), smallest), x, dims, keepdim)
+
+
+def _restored(out: Any, x: Any, dims: list[int], keepdim: bool) -> Any:
+    """The result, with its reduced dimensions where they are kept."""
+    return out.view([1 if d in dims else n for d, n in enumerate(x.shape)]) if keepdim else out
 
 
 def _along_dims(name: str, smallest: bool) -> Callable[..., Any]:
     """amax and amin."""
 
     def handler(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
-        _check(name, input)
-        return _extremum(input, dims_of(input._share, dim), keepdim, smallest, [])
+        _check(name, input, dim)
+        return _extremum_over(input, dims_of(input._share, dim), keepdim, smallest)
 
     return handler
 
 
-def _check(name: str, x: Any) -> None:
+def _check(name: str, x: Any, *dim: Any) -> None:
     if not isinstance(x, SharedTensor):
         raise TypeError(f"{name}() of a plain tensor with secret arguments")
-    if x.numel() == 0:
-        raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0")
+    if x.numel() == 0:  # where that has no extremum torch says so
+        getattr(torch, name)(torch.zeros(x.shape, dtype=x.dtype), *dim)
 
 
 for _name, _smallest in (("amax", False), ("amin", True)):
@@ -104,9 +133,9 @@ def _max_or_min(name: str, smallest: bool, elementwise: Callable[..., Any]) -> C
     def handler(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
         if isinstance(dim, Tensor) or other is not None:
             return elementwise(input, dim if other is None else other)
-        _check(name, input)
+        _check(name, input, *([] if dim is None else [dim]))
         if dim is None:
-            return _extremum(input, list(range(input.dim())), False, smallest, [])
+            return _extremum_over(input, list(range(input.dim())), False, smallest)
         dims, box = dims_of(input._share, dim), []  # type: ignore[var-annotated]
         values = _extremum(input, dims, keepdim, smallest, box)
         with input._share.session.meter.operation(name):
@@ -122,7 +151,7 @@ FRONT[torch.min] = FRONT[Tensor.min] = _max_or_min("min", True, torch.minimum)
 
 def _position(name: str, smallest: bool) -> Callable[..., Any]:
     def handler(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-        _check(name, input)
+        _check(name, input, dim)
         with torch.no_grad():
             box: list[Any] = []
             dims = dims_of(input._share, dim)
@@ -145,7 +174,7 @@ FRONT[torch.argmin] = FRONT[Tensor.argmin] = _position("argmin", True)
 
 class _MaxPool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Any, windows: Windows, box: list[Any]) -> Tensor:
+    def forward(ctx: Any, x: Any, windows: AnyWindows, box: list[Any]) -> Tensor:
         share = x._share
         ctx.windows = windows
         with share.session.meter.operation("max_pool"):
@@ -160,7 +189,7 @@ class _MaxPool(torch.autograd.Function):
             return wrap(max_pool_backward(share, ctx.path, ctx.windows)), None, None
 
 
-def _pooled(x: Any, windows: Windows, return_indices: bool) -> Any:
+def _pooled(x: Any, windows: AnyWindows, return_indices: bool) -> Any:
     box: list[Any] = []
     out = _MaxPool.apply(x, windows, box)
     if not return_indices:

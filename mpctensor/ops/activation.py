@@ -201,6 +201,42 @@ def tanh_backward(gradient: Any, y: Share) -> Share:
     return mpc.mul(factor(y, gradient), mpc.sub(one, mpc.square(y)))
 
 
+def rectified_and_tail(x: Share) -> tuple[Share, Share]:
+    """(max(x, 0), log(1 + exp(-|x|))): softplus in two parts, of which no exponential grows."""
+    above, bit = mpc.relu(x, fuse=False)
+    remember(x, POSITIVE, bit)
+    small = mpc.exp_nonpositive(mpc.sub(x, mpc.add(above, above)))
+    return above, mpc.log(mpc.add(filled(x, (), 1, x.dtype), small))
+
+
+def softplus_of(x: Share) -> Share:
+    """log(1 + exp(x)), right however large |x| is."""
+    return mpc.add(*rectified_and_tail(x))
+
+
+STEEP = 12  # beyond it softplus is x, and its gradient 1, to the last place
+
+
+@implements(aten.softplus.default)
+def softplus(x: Share, beta: Any = 1, threshold: Any = 20) -> Share:
+    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold."""
+    above, tail = rectified_and_tail(scaled(as_float(x), beta))
+    if threshold < STEEP:
+        tail = product(le(scaled(x, beta), threshold), tail)
+    return retag(scaled(mpc.add(above, tail), 1 / exact(beta)), float_dtype(x))
+
+
+@implements(aten.softplus_backward.default)
+def softplus_backward(gradient: Any, x: Share, beta: Any, threshold: Any) -> Share:
+    """g sigmoid(beta x); g where beta x > threshold."""
+    steep = scaled(x, beta)
+    slope = sigmoid(steep)
+    if threshold < STEEP:
+        one = filled(slope, (), 1, slope.dtype)
+        slope = mpc.sub(one, product(le(steep, threshold), mpc.sub(one, slope)))
+    return product(slope, factor(slope, gradient))
+
+
 SOFTMAX = "softmax"
 
 
@@ -208,9 +244,15 @@ def _half(x: Share, half_to_float: bool) -> Share:
     return retag(x, torch.float32) if half_to_float else as_float(x)
 
 
+def _over_one(x: Share, dim: int) -> bool:
+    """Whether softmax is over a single class, or there are no elements at all."""
+    return x.here.numel() == 0 or x.here.dim() == 0 or x.shape[dim] == 1
+
+
 @implements(aten._softmax.default, aten._safe_softmax.default)
 def softmax(x: Share, dim: int, half_to_float: Any = False) -> Share:
-    return mpc.softmax(_half(x, half_to_float is True), dim)
+    x = _half(x, half_to_float is True)
+    return filled(x, x.shape, 1, x.dtype) if _over_one(x, dim) else mpc.softmax(x, dim)
 
 
 @implements(aten._softmax_backward_data.default)
@@ -226,9 +268,12 @@ def softmax_backward(gradient: Any, y: Share, dim: int, dtype: torch.dtype) -> S
 def log_softmax(x: Share, dim: int, half_to_float: bool = False) -> Share:
     """log(softmax(x)); where a gradient may follow, softmax comes with it."""
     x = _half(x, half_to_float)
-    if not torch.is_grad_enabled():
+    if _over_one(x, dim):
+        probabilities, out = (filled(x, x.shape, number, x.dtype) for number in (1, 0))
+    elif not torch.is_grad_enabled():
         return mpc.log_softmax(x, dim)
-    probabilities, out = mpc.softmax_and_log(x, dim)
+    else:
+        probabilities, out = mpc.softmax_and_log(x, dim)
     remember(out, SOFTMAX, probabilities)
     return out
 

@@ -12,7 +12,17 @@ import torch
 from .. import protocols as mpc
 from ..errors import SecretLeakError, UnsupportedOperationError
 from ..share import Share
-from .operands import NONNEGATIVE, converted, filled, public, retag, scalar, term
+from .operands import (
+    INFINITE,
+    NONNEGATIVE,
+    check_room,
+    converted,
+    filled,
+    public,
+    retag,
+    scalar,
+    term,
+)
 from .registry import SHAPE_ONLY, implements
 
 aten = torch.ops.aten
@@ -45,6 +55,9 @@ def copy_(target: Share, source: Any, non_blocking: bool = False) -> Share:
 
 @implements(aten.fill_.Scalar, aten.fill_.Tensor)
 def fill_(target: Share, value: Any) -> Share:
+    number = None if isinstance(value, Share) else scalar(value)
+    if number is not None and abs(number) < INFINITE:
+        check_room(number, target.scale)
     return write(target, value)
 
 

@@ -35,7 +35,7 @@ def dims_of(x: Share, dim: Any) -> list[int]:
     return [d % n for d in given] if n else []
 
 
-def _one_of(name: str, x: Share, dims: Sequence[int], correction: float = 0) -> Fraction:
+def one_of(name: str, x: Share, dims: Sequence[int], correction: float = 0) -> Fraction:
     """1 / (number of elements reduced - correction); torch's nan of too few has no shares."""
     freedom = Fraction(prod(x.shape[d] for d in dims)) - Fraction(correction)
     if freedom <= 0:
@@ -92,7 +92,7 @@ def mean_dims(
 ) -> Share:
     x = _floats_only("mean", x, dtype)
     dims = dims_of(x, dim)
-    return mpc.scaled(mpc.total(x, dims, keepdim), _one_of("mean", x, dims))
+    return mpc.scaled(mpc.total(x, dims, keepdim), one_of("mean", x, dims))
 
 
 def moments(x: Share, dims: Sequence[int], correction: float = 1) -> tuple[Share, Share, Share]:
@@ -100,7 +100,7 @@ def moments(x: Share, dims: Sequence[int], correction: float = 1) -> tuple[Share
     mean = mean_dims(x, dims, True)
     centred = mpc.sub(x, mean)
     squares = mpc.total(mpc.square(centred), dims, True)
-    return mean, mpc.scaled(squares, _one_of("var", x, dims, correction)), centred
+    return mean, mpc.scaled(squares, one_of("var", x, dims, correction)), centred
 
 
 def _drop(x: Share, dims: Sequence[int], keepdim: bool) -> Share:
@@ -233,6 +233,21 @@ def largest(x: Share, dims: Sequence[int], keepdim: bool, smallest: bool = False
     out, _ = (mpc.min_along if smallest else mpc.max_along)(flat, -1)
     shape = [1 if d in dims else n for d, n in enumerate(x.shape)] if keepdim else list(size)
     return out.map(lambda part: part.reshape(shape))
+
+
+def evenly(gradient: Share, winners: Share) -> Share:
+    """The gradient shared among the winners (bits; the last dimension was reduced).
+
+    One winner gets all of it: the reciprocal of the count is refined, so that it is 1 for 1.
+    """
+    gradient = gradient.map(lambda part: part.unsqueeze(-1))
+    if winners.shape[-1] == 1:
+        return gradient.clone()
+    count = mpc.total(winners, [-1], True)
+    rough = mpc.fit(mpc.reciprocal(as_float(count), positive=True))
+    off = mpc.sub(filled(rough, (), 2, rough.dtype), mpc.mul(rough, count))
+    part_of = mpc.mul(rough, off)  # one step of Newton's
+    return mpc.bit_mul(winners, mpc.mul(gradient, part_of))
 
 
 @implements(aten.amax.default)

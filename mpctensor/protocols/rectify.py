@@ -17,7 +17,7 @@ from .. import kernels
 from ..share import Share
 from .bits import bit_mul, bit_of, invert
 from .comparison import Comparison, compare, compare_zero
-from .linear import add, rescale, session_parts, sub
+from .linear import add, align, session_parts, sub
 from .product import mul
 
 # Bits
@@ -147,9 +147,7 @@ def bounded(
     low + [x >= low] (x - low) - [x > high] (x - high); a missing bound is dropped, its bit is None.
     One opening, both bounds in its rounds.
     """
-    finest = max([x.scale, *(b.unit for b in (low, high) if b is not None)])
-    x = rescale(x, finest)  # integers that became floats: the bounds may be finer
-    bounds = [rescale(b, finest) for b in (low, high) if b is not None]
+    x, *bounds = align(x, *(b for b in (low, high) if b is not None))
     shape = torch.broadcast_shapes(x.shape, *(b.shape for b in bounds))
     if x.shape != shape:
         x = x.map(lambda part: part.expand(shape))

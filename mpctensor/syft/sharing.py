@@ -7,13 +7,13 @@ from torch import Tensor
 
 from ..encoding import encode
 from ..errors import SecretLeakError, UnsupportedOperationError
+from ..grid import Grid
 from ..protocols import reveal_value
 from ..session import Session
 from ..share import Share
 from ..tensor import SharedTensor, wrap
 from .chain import describe, handle_of
 from .fixed import FixedPrecisionTensor, plain
-from .grid import Grid
 from .taken import Taken
 from .workers import DEFAULT_DIGITS, VirtualWorker, hold, session_among
 

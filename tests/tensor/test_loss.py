@@ -147,3 +147,44 @@ def test_class_out_of_range():
 
 def test_large_logits():
     check(lambda x: F.cross_entropy(x, LABELS), X * 40, ulps=128, grad_ulps=64)
+
+
+SIGNS = torch.tensor([[1.0, -1.0, 1.0, -1.0]]).expand(3, 4)
+FAR = torch.tensor([[-40.0, -30.0, 30.0, 20.0], [0.0, 1.0, -2.0, 15.0], [-18.0, 14.0, 25.0, -1.0]])
+LOGISTIC = {
+    "soft_margin": F.soft_margin_loss,
+    "soft_margin_each": lambda x, t: F.soft_margin_loss(x, t, reduction="none"),
+    "bce": lambda x, t: F.binary_cross_entropy_with_logits(x, (t + 1) / 2),
+    "bce_pos_weight": lambda x, t: F.binary_cross_entropy_with_logits(
+        x, (t + 1) / 2, pos_weight=torch.tensor([0.5, 2.0, 1.0, 3.0])
+    ),
+    "multilabel": lambda x, t: F.multilabel_soft_margin_loss(x, (t + 1) / 2),
+}
+
+
+@pytest.mark.parametrize("secret", [(0,), (0, 1)], ids=["public", "secret"])
+@pytest.mark.parametrize("name", LOGISTIC)
+def test_logistic_losses_of_far_predictions(name, secret):
+    fn = LOGISTIC[name]
+    check(lambda x, t: fn(x, t.detach()), FAR, SIGNS, secret=secret, ulps=32, grad_ulps=64)
+
+
+EMPTY = torch.zeros(0)
+OF_NOTHING = {
+    "mse": lambda e: F.mse_loss(e(EMPTY), e(EMPTY)),
+    "l1": lambda e: F.l1_loss(e(EMPTY), e(EMPTY)),
+    "smooth_l1": lambda e: F.smooth_l1_loss(e(EMPTY), e(EMPTY)),
+    "bce": lambda e: F.binary_cross_entropy_with_logits(e(EMPTY), e(EMPTY)),
+    "ignored": lambda e: F.cross_entropy(e(X[:2]), torch.tensor([-100, -100])),
+    "no_weight": lambda e: F.cross_entropy(e(X), LABELS, weight=torch.zeros(4)),
+    "no_batch": lambda e: F.cross_entropy(e(X[:0]), LABELS[:0]),
+    "no_probabilities": lambda e: F.cross_entropy(e(X[:0]), X[:0]),
+    "nll": lambda e: F.nll_loss(e(X[:2]), torch.tensor([-100, -100])),
+}
+
+
+@pytest.mark.parametrize("name", OF_NOTHING)
+def test_mean_loss_of_nothing_is_refused_at_once(name):
+    assert OF_NOTHING[name](lambda x: x).isnan()
+    with pytest.raises(mpctensor.EncodingError, match="is not a number, which shares cannot hold"):
+        OF_NOTHING[name](mpctensor.encrypt)

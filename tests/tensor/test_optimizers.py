@@ -196,3 +196,31 @@ def test_checkpoint():
     plain(X).sum().backward()
     grad = model[0].weight.grad.decrypt()
     assert torch.allclose(grad, plain[0].weight.grad, atol=64 * ULP)
+
+
+SCALE_FREE = {
+    "adam": lambda p: torch.optim.Adam(p, lr=0.01),
+    "nadam": lambda p: torch.optim.NAdam(p, lr=0.01),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01),
+    "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.01),
+    "adadelta": lambda p: torch.optim.Adadelta(p, lr=1.0),
+}
+
+
+@pytest.mark.parametrize("gradient", [1.0, 1e-3, 3e-4, 1e-4])
+@pytest.mark.parametrize("name", SCALE_FREE)
+def test_small_gradients_never_make_large_steps(name, gradient):
+    """Squares below 2^-32 are lost; the steps then come out shorter, or up to half longer."""
+    moved = []
+    for hide in (lambda p: p, mpctensor.encrypt):
+        parameter = hide(nn.Parameter(torch.zeros(2)))
+        optimizer = SCALE_FREE[name]([parameter])
+        for _ in range(10):
+            optimizer.zero_grad()
+            (parameter * torch.full((2,), gradient)).sum().backward()
+            optimizer.step()
+        moved.append(mpctensor.decrypt(parameter).detach())
+    ratio = moved[1] / moved[0]
+    assert bool((ratio > 0.3).all() and (ratio < 1.5).all()), ratio
+    if gradient == 1.0:  # a root is one ulp too large, which of Adadelta's 1e-3 is 1.5%
+        assert torch.allclose(ratio, torch.ones(2), atol=0.03)

@@ -7,7 +7,7 @@ import torch
 
 import mpctensor
 from mpctensor import EncodingError
-from tests.plaintext import ULP, check, on_grid
+from tests.plaintext import ULP, assert_close, check, on_grid
 
 X = on_grid(3, 4)
 POSITIVE = on_grid(3, 4, low=0.5, high=4.0)
@@ -247,3 +247,81 @@ def test_wrong_shapes_give_torchs_message():
         x.view(2, 2)
     with pytest.raises(IndexError):
         x[5]
+
+
+def test_small_plain_tensors_are_not_lost():
+    x = mpctensor.encrypt(torch.tensor([1000.0, -500.0]))
+    assert_close((x * torch.full((2,), 1e-5)).decrypt(), torch.tensor([0.01, -0.005]), 1)
+    assert_close((x[None] @ torch.full((2, 1), 1e-5)).decrypt(), torch.tensor([[0.005]]), 1)
+    assert_close((x / torch.tensor([1e5, 1e7])).decrypt(), torch.tensor([0.01, -0.00005]), 1)
+    large = mpctensor.encrypt(torch.tensor([1e9]))
+    assert_close((large * torch.tensor([1e-9])).decrypt(), torch.tensor([1.0]), 2)
+
+
+AFTER = {
+    "add": lambda y: y + 1e6,
+    "sub": lambda y: 1e6 - y,
+    "clamp": lambda y: y.clamp(-1e6, 1e6),
+    "greater": lambda y: (y > 1e6).float(),
+    "maximum": lambda y: torch.maximum(y, torch.tensor([1e6])),
+    "scaled": lambda y: y * 0.123456,
+    "square": lambda y: y * y,
+    "relu": torch.relu,
+    "exp": torch.exp,
+    "sqrt": torch.sqrt,
+    "log": torch.log,
+    "sigmoid": torch.sigmoid,
+    "reciprocal": torch.reciprocal,
+    "floor": lambda y: (y + 0.25).floor(),
+    "softmax": lambda y: y.softmax(0),
+    "norm": torch.linalg.vector_norm,
+    "again": lambda y: y * torch.full((2,), 0.3) * torch.full((2,), 2.5),
+}
+
+
+@pytest.mark.parametrize("name", AFTER)
+@pytest.mark.parametrize("factor", [1e-7, 1e-5, 2e-3, 0.3])
+def test_what_follows_a_small_plain_factor(name, factor):
+    plain = torch.tensor([1.5, 2.0]) / factor
+    y = mpctensor.encrypt(plain) * torch.full((2,), factor)
+    assert_close(AFTER[name](y).decrypt(), AFTER[name](plain * factor), 16)
+
+
+OUT_OF_RANGE = {
+    "times": (lambda x: x * 1e18, r"multiplied with 1e\+18"),
+    "over": (lambda x: x / 1e-20, "division of a secret by 1e-20"),
+    "times_tensor": (lambda x: x * torch.tensor(1e20), r"multiplied with 1e\+20"),
+    "over_tensor": (lambda x: x / torch.full((1,), 1e-20), r"1e\+20"),
+    "fill_": (lambda x: x.fill_(1e15), r"value 1e\+15"),
+    "full_like": (lambda x: torch.full_like(x, -1e15), r"value -1e\+15"),
+    "setitem": (lambda x: x.__setitem__(0, 1e15), r"value 1e\+15"),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_RANGE)
+def test_public_numbers_out_of_range_are_refused(name):
+    fn, message = OUT_OF_RANGE[name]
+    with pytest.raises(EncodingError, match=rf"{message}.*2\*\*46"):
+        fn(mpctensor.encrypt(torch.ones(1)))
+
+
+def test_fills_within_range_are_exact_and_infinities_rest():
+    x = mpctensor.encrypt(torch.zeros(2))
+    assert x.fill_(1e10).decrypt().tolist() == [1e10, 1e10]
+    with pytest.raises(EncodingError, match=r"2\*\*30"):  # as x[0] = 1e10, of a product
+        (mpctensor.encrypt(torch.ones(2)) * mpctensor.encrypt(torch.ones(2))).fill_(1e10)
+    for huge in (float("inf"), torch.finfo(torch.float32).max):
+        assert x.fill_(huge).decrypt().min() >= 2.0**30
+
+
+@pytest.mark.parametrize("tiny", [1e-6, 1e-8])
+def test_a_tiny_summand_makes_the_sum_finer(tiny):
+    zero = mpctensor.encrypt(torch.zeros(3))
+    for total in (
+        zero + tiny,
+        tiny + zero,
+        torch.zeros_like(zero).add_(tiny),
+        zero.clone().add_(tiny),
+    ):
+        assert torch.allclose(total.decrypt(), torch.full((3,), tiny), atol=2.0**-33)
+    check(lambda x: x + 1e-6, X, ulps=1)

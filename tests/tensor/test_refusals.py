@@ -11,6 +11,7 @@ from torch import nn
 
 import mpctensor
 from mpctensor import MPCError, SecretLeakError, SessionError, UnsupportedOperationError
+from mpctensor.ops.registry import FRONT
 
 MODES = {"grad": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}
 
@@ -212,3 +213,12 @@ def test_a_forked_or_closed_session_is_an_error_at_once():
         x = vector()
     with pytest.raises(SessionError):
         x.add_(1)
+
+
+def test_what_a_handler_above_autograd_lacks_names_the_function(monkeypatch):
+    def lacking(*args, **kwargs):
+        raise NotImplementedError("windows of no shape")
+
+    monkeypatch.setitem(FRONT, F.max_pool2d, lacking)
+    with pytest.raises(UnsupportedOperationError, match="`max_pool2d`: windows of no shape"):
+        F.max_pool2d(mpctensor.encrypt(torch.zeros(1, 4, 4)), 2)
