@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from ..errors import MPCError
 from ..release import VERSION
-from . import keys, provider, run
+from . import doctor, keys, provider, run
 from .usage import Parser, UsageError
 
 __all__ = ["main"]
 
-COMMANDS = (run, provider, keys)
+COMMANDS = (run, provider, keys, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ unpickled, and nothing is allocated because a peer says so.
 
 from .channel import Channel, Departure, Frame, Kind, bytes_of
 from .identity import Identity
-from .meeting import Caller, Listener, dial
+from .meeting import Caller, Listener, dial, probe
 
 __all__ = [
     "Caller",
@@ -19,4 +19,5 @@ __all__ = [
     "Listener",
     "bytes_of",
     "dial",
+    "probe",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,21 @@ class Identity:
             return raw, None
         wrapped = self._context(server).wrap_socket(raw, server_side=server)
         return wrapped, certificate_name(wrapped.getpeercert())
+
+    def rehearse(self) -> dict[str, Any]:
+        """Meet itself: the certificate as a peer will see it (see ssl.getpeercert).
+
+        Raises ssl.SSLError where a peer would refuse it, as caller or as called, SessionError where
+        the files cannot be used.
+        """
+        there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+        caller = self._context(False).wrap_bio(back, there)
+        called = self._context(True).wrap_bio(there, back, server_side=True)
+        for _ in range(3):  # hello; hello and certificate; certificate
+            for end in (caller, called):
+                with suppress(ssl.SSLWantReadError):
+                    end.do_handshake()
+        return dict(called.getpeercert() or {})
 
     def _context(self, server: bool) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)

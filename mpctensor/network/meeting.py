@@ -7,26 +7,24 @@ cost a thread for at most `PATIENCE` seconds and never reach a session.
 
 from __future__ import annotations
 
-import json
 import secrets
 import socket
-import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import Any
 
 from ..errors import PeerError, SessionError
+from ..release import VERSION
 from .channel import Channel
 from .identity import Identity, is_loopback, why
+from .introduction import printable, read, write
 
 PROTOCOL = 1  # changes whenever members of different releases would not understand each other
 PATIENCE = 10.0  # seconds for an introduction
 MOST_CALLERS = 64  # introductions at once
-MOST_BYTES = 4096
-LENGTH = struct.Struct("<I")
 
 Address = tuple[str, int]
 Topic = dict[str, Any]  # what a call is about: JSON
@@ -50,32 +48,64 @@ def dial(
     """
     _check_reach(me, address)
     ticket = secrets.token_hex(16)
-    connections = []
-    for direction in ("out", "in"):
-        said = {"to": peer, "ticket": ticket, "direction": direction, "topic": topic}
-        connections.append(_introduced(me, address, peer, said, until))
+    connections: list[socket.socket] = []
+    try:
+        for direction in ("out", "in"):
+            said = {"to": peer, "ticket": ticket, "direction": direction, "topic": topic}
+            connections.append(_introduced(me, address, peer, said, until))
+    except BaseException:
+        for connection in connections:
+            connection.close()
+        raise
     return Channel(peer, connections[0], connections[1], timeout)
 
 
 def _introduced(
     me: Identity, address: Address, peer: str, said: dict[str, Any], until: float
 ) -> socket.socket:
-    raw = _connected(address, peer, until)
+    connection, answer = _answered(me, _connected(address, peer, until), address, peer, said)
+    if "refused" in answer:
+        connection.close()
+        raise PeerError(f"{peer} refused the call of {me.name}: {printable(answer['refused'])}")
+    return connection
+
+
+def probe(me: Identity, address: Address, peer: str) -> dict[str, Any]:
+    """Ask a member that listens how it is: {"time": seconds since 1970, "release": of mpctensor}.
+
+    Raises PeerError where nobody answers, or somebody else does.
+    """
+    _check_reach(me, address)
+    said = {"to": peer, "direction": "probe"}
+    raw = _connected(address, peer, monotonic() + PATIENCE)
+    connection, answer = _answered(me, raw, address, peer, said)
+    connection.close()
+    if "refused" in answer:
+        raise PeerError(f"{peer} refuses: {printable(answer['refused'])}")
+    return answer
+
+
+def _answered(
+    me: Identity, raw: socket.socket, address: Address, peer: str, said: dict[str, Any]
+) -> tuple[socket.socket, dict[str, Any]]:
+    """The connection to a member that proved its name, and its answer to an introduction."""
+    connection = raw
     try:
         raw.settimeout(PATIENCE)
-        connection, name = me.wrap(raw, server=False)
+        connection, name = me.wrap(raw, server=False)  # `raw` is empty from now on
         if name is not None and name != peer:
             raise PeerError(f"{_at(address)} answers as {name!r}, not as {peer!r}")
-        _write(connection, {"protocol": PROTOCOL, "from": me.name, **said})
-        answer = _read(connection)
+        write(connection, {"protocol": PROTOCOL, "from": me.name, **said})
+        answer = read(connection)
+        if answer.get("name") != peer:
+            raise PeerError(f"{_at(address)} answers as {answer.get('name')!r}, not as {peer!r}")
     except (OSError, ValueError) as error:
-        raw.close()
+        connection.close()
         raise PeerError(f"{peer} at {_at(address)} cannot be used: {why(error)}") from error
-    if answer.get("name") != peer:
-        raise PeerError(f"{_at(address)} answers as {answer.get('name')!r}, not as {peer!r}")
-    if "refused" in answer:
-        raise PeerError(f"{peer} refused the call of {me.name}: {_printable(answer['refused'])}")
-    return connection
+    except BaseException:
+        connection.close()
+        raise
+    return connection, answer
 
 
 def _connected(address: Address, peer: str, until: float) -> socket.socket:
@@ -149,38 +179,51 @@ class Listener:
 
     def _meet(self, raw: socket.socket, address: Any) -> None:
         """One introduction, within `PATIENCE` seconds whatever the caller does."""
-        alarm = threading.Timer(PATIENCE, _hang_up, (raw,))
+        held = [raw]  # TLS moves it to another object
+        alarm = threading.Timer(PATIENCE, lambda: _hang_up(held[-1]))
         alarm.daemon = True
         alarm.start()
         try:
             raw.settimeout(PATIENCE)
             connection, name = self._me.wrap(raw, server=True)
-            said = _read(connection)
-            refusal = self._refusal(said, name)
+            held.append(connection)
+            said = read(connection)
             alarm.cancel()
-            if refusal is None:
-                refusal = self._welcomed(said, connection)
+            refusal = self._misled(said, name)
+            if refusal is None and said.get("direction") == "probe":
+                self._tell(connection)
+                return
+            refusal = refusal or self._refusal(said) or self._welcomed(said, connection)
             if refusal is not None:
-                self.last_failure = f"{_printable(said.get('from'))}: {refusal}"
-                _write(connection, {"name": self._me.name, "refused": refusal})
+                self.last_failure = f"{printable(said.get('from'))}: {refusal}"
+                write(connection, {"name": self._me.name, "refused": refusal})
                 connection.close()
-        except (OSError, ValueError, MemoryError) as error:
+        except (OSError, ValueError, MemoryError, SessionError) as error:
             self.last_failure = f"a caller from {address[0]}: {why(error)}"
-            _hang_up(raw)
+            _hang_up(held[-1])
         finally:
             alarm.cancel()
             self._room.release()
 
-    def _refusal(self, said: dict[str, Any], name: str | None) -> str | None:
+    def _tell(self, connection: socket.socket) -> None:
+        """The answer to `probe`."""
+        write(connection, {"name": self._me.name, "time": time(), "release": VERSION})
+        connection.close()
+
+    def _misled(self, said: dict[str, Any], name: str | None) -> str | None:
+        """Why a caller should not talk to this member at all."""
         if said.get("protocol") != PROTOCOL:
             return (
-                f"protocol {PROTOCOL} here, {_printable(said.get('protocol'))} there: members must"
+                f"protocol {PROTOCOL} here, {printable(said.get('protocol'))} there: members must"
                 " run releases of mpctensor that understand each other"
             )
         if name is not None and said.get("from") != name:
-            return f"the certificate is for {name!r}, not for {_printable(said.get('from'))}"
+            return f"the certificate is for {name!r}, not for {printable(said.get('from'))}"
         if said.get("to") != self._me.name:
-            return f"{self._me.name} is here, not {_printable(said.get('to'))}"
+            return f"{self._me.name} is here, not {printable(said.get('to'))}"
+        return None
+
+    def _refusal(self, said: dict[str, Any]) -> str | None:
         if not _well_formed(said):
             return "the introduction is malformed"
         return self._judge(said["from"], said["topic"])
@@ -199,7 +242,7 @@ class Listener:
             complete = len(half) == 2
             if complete:
                 del self._halves[key]
-        _write(connection, {"name": self._me.name, "welcome": True})
+        write(connection, {"name": self._me.name, "welcome": True})
         if complete:
             channel = Channel(name, half["in"], half["out"], self._timeout)
             self._arrived(Caller(name, said["topic"], channel))
@@ -221,34 +264,6 @@ def _hang_up(connection: socket.socket) -> None:
     connection.close()
 
 
-def _write(connection: socket.socket, value: dict[str, Any]) -> None:
-    text = json.dumps(value).encode()
-    connection.sendall(LENGTH.pack(len(text)) + text)
-
-
-def _read(connection: socket.socket) -> dict[str, Any]:
-    (size,) = LENGTH.unpack(_exactly(connection, LENGTH.size))
-    if size > MOST_BYTES:
-        raise ValueError(f"an introduction of {size} bytes; at most {MOST_BYTES}")
-    try:
-        value = json.loads(_exactly(connection, size))
-    except (ValueError, RecursionError) as error:
-        raise ValueError("an introduction that is not JSON") from error
-    if not isinstance(value, dict):
-        raise ValueError("an introduction that is not an object")
-    return value
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    got = bytearray()
-    while len(got) < size:
-        piece = connection.recv(size - len(got))
-        if not piece:
-            raise ConnectionError("hung up during the introduction")
-        got += piece
-    return bytes(got)
-
-
 def _check_reach(me: Identity, address: Address) -> None:
     if me.plain and not is_loopback(address[0]):
         raise SessionError(
@@ -259,8 +274,3 @@ def _check_reach(me: Identity, address: Address) -> None:
 
 def _at(address: Address) -> str:
     return f"{address[0]}:{address[1]}"
-
-
-def _printable(value: Any) -> str:
-    """What a stranger said, fit for a message."""
-    return "".join(c for c in str(value)[:200] if c.isprintable())
