@@ -83,11 +83,7 @@ class SharedTensor(torch.Tensor):
         With `dst` the other parties get None: a branch on that differs between parties, and code
         after it must not differ in what it computes on secrets. The shared form stays as it is.
         """
-        share = self._share
-        names = (dst,) if isinstance(dst, str) else dst
-        receivers = None if names is None else [share.session.index(name, "dst") for name in names]
-        with share.session.meter.operation("decrypt"):
-            return reveal_value(share, receivers)
+        return decrypted(self, dst)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         held = self._held
@@ -177,6 +173,17 @@ class SharedTensor(torch.Tensor):
             with torch.inference_mode(False), torch.no_grad():
                 return plan.run(args, kwargs or {})
         return plan.run(args, kwargs or {})
+
+
+def decrypted(
+    tensor: SharedTensor, dst: str | Sequence[str] | None, *, exact: bool = False
+) -> Tensor | None:
+    """The plain value. exact: with digits that wait for a truncation (see `reveal_value`)."""
+    share = tensor._share
+    names = (dst,) if isinstance(dst, str) else dst
+    receivers = None if names is None else [share.session.index(name, "dst") for name in names]
+    with share.session.meter.operation("decrypt"):
+        return reveal_value(share, receivers, exact=exact)
 
 
 def wrap(share: Share | Deferred, requires_grad: bool = False) -> SharedTensor:

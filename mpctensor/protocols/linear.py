@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from math import frexp, lcm
+from math import frexp, inf, lcm
 
 import torch
 from torch import Tensor
@@ -103,7 +103,7 @@ def _at_scale(x: Share, factor: int, scale: int) -> Share:
         return x
     parts = x.each(lambda _, part: part * _wrapped(factor))
     public = None if x.public is None else x.public * _wrapped(factor)
-    return Share.make(x.session, parts, x.dtype, scale, x.unit, public)
+    return Share.make(x.session, parts, x.dtype, scale, x.unit, public, x.shown)
 
 
 def _wrapped(factor: int) -> int:
@@ -122,7 +122,8 @@ def _joined(
     public = None
     if x.public is not None and y.public is not None:
         public = fn(x.public, y.public)
-    return Share.make(session, parts, dtype, x.scale, max(x.unit, y.unit), public)
+    shown = min(x.shown, y.shown)
+    return Share.make(session, parts, dtype, x.scale, max(x.unit, y.unit), public, shown)
 
 
 def add(x: Share, y: Share) -> Share:
@@ -155,7 +156,7 @@ def add_scalar(x: Share, number: float) -> Share:
 def relabelled(x: Share, dtype: torch.dtype, unit: int) -> Share:
     """The same value on storage of its own, as another dtype and with another working scale."""
     parts = x.each(lambda _, part: part.clone())
-    return Share.make(x.session, parts, dtype, x.scale, unit, x.public)
+    return Share.make(x.session, parts, dtype, x.scale, unit, x.public, x.shown)
 
 
 def concatenate(fn: Callable[[Sequence[Tensor]], Tensor], shares: Sequence[Share]) -> Share:
@@ -168,7 +169,8 @@ def concatenate(fn: Callable[[Sequence[Tensor]], Tensor], shares: Sequence[Share
     parts = aligned[0].each(lambda p, _: fn([share.parts[p] for share in aligned]))
     publics = [share.public for share in aligned]
     public = None if any(v is None for v in publics) else fn([v for v in publics if v is not None])
-    return Share.make(session, parts, dtype, aligned[0].scale, max(s.unit for s in aligned), public)
+    unit, shown = max(s.unit for s in aligned), min(s.shown for s in aligned)
+    return Share.make(session, parts, dtype, aligned[0].scale, unit, public, shown)
 
 
 def total(x: Share, dims: Sequence[int] | None = None, keepdim: bool = False) -> Share:
@@ -199,8 +201,15 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
     numerator = _wrapped(exact.numerator)
     parts = x.each(lambda _, part: part * numerator)
     public = None if x.public is None else x.public * numerator
-    out = Share.make(x.session, parts, dtype, scale, unit, public)
+    out = Share.make(x.session, parts, dtype, scale, unit, public, _shown_after(x, exact, unit))
     return rescale(out, unit**2) if scale > unit**2 << HEADROOM_BITS + 2 else out
+
+
+def _shown_after(x: Share, factor: Fraction, unit: int) -> float:
+    """What may be shown of x times a public factor: the digits that could be shown of x."""
+    if x.shown == inf or factor == 0:
+        return inf
+    return max(unit, int(x.shown) * factor.denominator // abs(factor.numerator))
 
 
 def _mantissa_bits(x: Share) -> int:

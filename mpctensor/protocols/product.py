@@ -120,7 +120,8 @@ def _public_product(name: str, params: Sequence[Any], x: Share, y: Share) -> Sha
         parts = x.each(lambda _, part: fn(part, fy))
     else:
         parts = y.each(lambda _, part: fn(fx, part))  # type: ignore[arg-type]
-    return Share.make(session, parts, dtype, x.scale * y.scale, max(x.unit, y.unit), known)
+    shown = min(x.shown, y.shown)  # public factors have no digits to hide
+    return Share.make(session, parts, dtype, x.scale * y.scale, max(x.unit, y.unit), known, shown)
 
 
 def _size(name: str, params: Sequence[Any], x: Share, y: Share) -> tuple[int, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 from torch import Tensor
 
@@ -72,7 +74,7 @@ def share_value(value: Tensor, unit: int, session: Session, requires_grad: bool)
     """Share plain values at the scale `unit`; the session then prints chains."""
     raw = encode(value, unit)
     parts = session.input(raw, raw.shape, session.first)
-    shared = Share.make(session, parts, value.dtype, unit, unit)
+    shared = Share.make(session, parts, value.dtype, unit, unit, shown=inf)
     session.describe, session.reveal = describe, "get()"
     hold(session.names, handle_of(shared))
     return wrap(shared, requires_grad)
