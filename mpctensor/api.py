@@ -53,10 +53,10 @@ def encrypt(
     plan = _Encryption(session, source, unit, dtype, fine=isinstance(obj, torch.optim.Optimizer))
     if obj is None:
         raise TypeError("cannot encrypt None: pass a tensor, or `shape` for another party's value")
-    made = _Conversion(
-        "encrypt", plan.leaf, lambda _, value: plan.leaf(value), _keep_public, plan.check
-    ).of(obj)
-    plan.check()
+    state = lambda _, value: plan.leaf(value)  # noqa: E731
+    with session.lock:
+        made = _Conversion("encrypt", plan.leaf, state, _keep_public, plan.check).of(obj)
+        plan.check()
     return made
 
 

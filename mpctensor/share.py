@@ -226,6 +226,11 @@ class Share:
         value: already at the scale of this storage, or at `scale`, which the storage adopts; only
         a share that covers its whole storage may adopt a new scale.
         """
+        if value.session is not self.session:
+            raise SessionError(
+                f"a value of {value.session!r} cannot be written into a tensor of {self.session!r}:"
+                " decrypt() it and encrypt it again in the other's session"
+            )
         facts = self.facts
         sources = value.parts
         if _overlap(self.here, value.here):

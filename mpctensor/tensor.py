@@ -9,6 +9,7 @@ raw shares by accident.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -31,6 +32,7 @@ from .ops.guard import check_targets, guarded
 from .ops.refusals import spoken, unsupported
 from .ops.registry import ATEN, FRONT, REFUSED, SHAPE_ONLY
 from .protocols import reveal_value
+from .protocols import same_session as check_same_session
 from .share import Share
 
 
@@ -73,8 +75,9 @@ class SharedTensor(torch.Tensor):
 
     @property
     def shares(self) -> tuple[Tensor, ...]:
-        """Copies of the int64 share tensors that this process holds."""
+        """Copies of the int64 share tensors that this process holds. SessionError once closed."""
         share = self._share
+        share.session.check_open()
         return tuple(share.parts[p].clone() for p in share.session.local)
 
     def decrypt(self, dst: str | Sequence[str] | None = None) -> Tensor | None:
@@ -182,7 +185,7 @@ def decrypted(
     share = tensor._share
     names = (dst,) if isinstance(dst, str) else dst
     receivers = None if names is None else [share.session.index(name, "dst") for name in names]
-    with share.session.meter.operation("decrypt"):
+    with share.session.operation("decrypt"):
         return reveal_value(share, receivers, exact=exact)
 
 
@@ -200,22 +203,30 @@ def unwrap(tensor: SharedTensor) -> Share:
 _TRANSPARENT = {"__get__", "__set__", "__delete__", "backward", "grad", "register_hook"}
 
 
+class _Outermost(threading.local):
+    """The name of the call that this thread is in."""
+
+    name: str | None = None
+
+
+_outermost = _Outermost()
+
+
 class _Named:
     """Remembers the outermost function that the user called, for messages and cost tables."""
 
-    current: str | None = None
     __slots__ = ("name", "outer")
 
     def __init__(self, name: str | None) -> None:
         self.name = name
 
     def __enter__(self) -> None:
-        self.outer = _Named.current
+        self.outer = _outermost.name
         if self.outer is None:
-            _Named.current = self.name
+            _outermost.name = self.name
 
     def __exit__(self, *exception: Any) -> None:
-        _Named.current = self.outer
+        _outermost.name = self.outer
 
 
 class Plan:
@@ -240,11 +251,13 @@ class Plan:
         bare = [_bare(a, lazy, found) for a in args]
         options = {k: _bare(v, lazy, found) for k, v in kwargs.items()} if kwargs else kwargs
         session = found[0].session
-        session.check_open()
-        if not self.views:
-            witness(session, self.name, bare, options)
+        for share in found:
+            if share.session is not session:
+                check_same_session(*found)
         try:
-            with session.meter.operation(self.user_name):
+            with session.operation(self.user_name):
+                if not self.views:
+                    witness(session, self.name, bare, options)
                 out = self.handler(*bare, **options)
                 if self.reshapes:
                     become(args[0], out)
@@ -259,21 +272,21 @@ class Plan:
 
     @property
     def user_name(self) -> str:
-        return _Named.current or self.name
+        return _outermost.name or self.name
 
     def _run_on_wrappers(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if self.func in REFUSED:
             sentence = spoken(_session_of([*args, *kwargs.values()]), REFUSED[self.func])
             raise SecretLeakError(f"`{self.user_name}` {sentence}")
-        if self.on_wrappers is None or self._depth > DEEPEST:
+        if self.on_wrappers is None:
             raise UnsupportedOperationError(unsupported(self.user_name, self.func))
         session = _session_of([*args, *kwargs.values()])
-        self._depth += 1
-        try:
-            with _Named(self.name), session.meter.operation(self.user_name):
-                out = self.on_wrappers(*args, **kwargs)
-        finally:
-            self._depth -= 1
+        with _Named(self.name), session.operation(self.user_name):
+            self._depth += 1
+            try:
+                out = NotImplemented if self._depth > DEEPEST else self.on_wrappers(*args, **kwargs)
+            finally:
+                self._depth -= 1
         if out is NotImplemented:
             raise UnsupportedOperationError(unsupported(self.user_name, self.func))
         return out
@@ -284,7 +297,7 @@ class Plan:
         return args[position] if position < len(args) else kwargs.get(name)
 
 
-DEEPEST = 4  # an overload inside its own decomposition more often than this never ends
+DEEPEST = 5  # an overload inside its own decomposition more often than this never ends
 _PLANS: dict[Any, Plan] = {}
 
 

@@ -75,7 +75,7 @@ class _CrossEntropy(torch.autograd.Function):
         size = (share.shape[0], *share.shape[2:])
 
         def compute() -> Share:
-            with share.session.meter.operation("cross_entropy"):
+            with share.session.operation("cross_entropy"):
                 return retag(logits.losses(), x.dtype)
 
         return wrap(Deferred(share.session, size, x.dtype, share.unit, compute))
@@ -85,7 +85,7 @@ class _CrossEntropy(torch.autograd.Function):
         """g (softmax * sum(target) - target)."""
         gradient = gradients[0]._share.map(lambda part: part.unsqueeze(1))
         goal = ctx.logits.goal
-        with gradient.session.meter.operation("cross_entropy_backward"):
+        with gradient.session.operation("cross_entropy_backward"):
             probabilities, mass = ctx.logits.probabilities(), _mass(goal)
             pulled = probabilities if mass is None else mpc.mul(probabilities, mass)
             out = mpc.mul(mpc.sub(pulled, goal), gradient)

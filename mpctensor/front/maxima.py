@@ -39,7 +39,7 @@ class _Along(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, smallest: bool, box: list[Any]) -> Tensor:
         share = x._share  # type: ignore[attr-defined]
-        with share.session.meter.operation("min" if smallest else "max"):
+        with share.session.operation("min" if smallest else "max"):
             value, ctx.path = (mpc.min_along if smallest else mpc.max_along)(share, -1)
         box.append((share, ctx.path))
         return wrap(retag(value, x.dtype))
@@ -52,7 +52,7 @@ class _Along(torch.autograd.Function):
 
 def _routed(gradient: Any, path: mpc.Path) -> Tensor:
     share = gradient._share
-    with share.session.meter.operation("max_backward"):
+    with share.session.operation("max_backward"):
         return wrap(path.route(share))
 
 
@@ -109,7 +109,7 @@ def _max_or_min(name: str, smallest: bool, elementwise: Callable[..., Any]) -> C
             return _extremum(input, list(range(input.dim())), False, smallest, [])
         dims, box = dims_of(input._share, dim), []  # type: ignore[var-annotated]
         values = _extremum(input, dims, keepdim, smallest, box)
-        with input._share.session.meter.operation(name):
+        with input._share.session.operation(name):
             index = wrap(_index(*box[0]))
         return Extremum(values, index.view(values.shape))
 
@@ -127,7 +127,7 @@ def _position(name: str, smallest: bool) -> Callable[..., Any]:
             box: list[Any] = []
             dims = dims_of(input._share, dim)
             values = _extremum(input, dims, keepdim, smallest, box)
-            with input._share.session.meter.operation(name):
+            with input._share.session.operation(name):
                 index = wrap(_index(*box[0]))
         if dim is None and keepdim:
             return index.view([1] * input.dim())
@@ -148,7 +148,7 @@ class _MaxPool(torch.autograd.Function):
     def forward(ctx: Any, x: Any, windows: Windows, box: list[Any]) -> Tensor:
         share = x._share
         ctx.windows = windows
-        with share.session.meter.operation("max_pool"):
+        with share.session.operation("max_pool"):
             value, ctx.path = max_pool(share, windows)
         box.append(ctx.path)
         return wrap(value)
@@ -156,7 +156,7 @@ class _MaxPool(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         share = gradients[0]._share
-        with share.session.meter.operation("max_pool_backward"):
+        with share.session.operation("max_pool_backward"):
             return wrap(max_pool_backward(share, ctx.path, ctx.windows)), None, None
 
 
@@ -165,7 +165,7 @@ def _pooled(x: Any, windows: Windows, return_indices: bool) -> Any:
     out = _MaxPool.apply(x, windows, box)
     if not return_indices:
         return out
-    with x._share.session.meter.operation("max_pool"):
+    with x._share.session.operation("max_pool"):
         return out, wrap(pool_index(box[0], windows))
 
 

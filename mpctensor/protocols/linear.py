@@ -278,6 +278,7 @@ def store(target: Share, value: Share) -> None:
     A target that covers its whole storage keeps up to unit^2 (small second moments and updates
     survive); any other target gets the value rounded to its scale.
     """
+    same_session(target, value)
     if value.shape != target.shape:
         shape = target.shape
         value = value.map(lambda part: part.expand(shape))
