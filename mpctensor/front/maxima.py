@@ -21,6 +21,7 @@ from ..ops.pooling import (
     adaptive_max_windows,
     max_pool,
     max_pool_backward,
+    max_pool_picked,
     numbers,
     pool_index,
     windows_of,
@@ -30,6 +31,7 @@ from ..ops.registry import FRONT, front
 from ..share import Share
 from ..tensor import SharedTensor, wrap
 
+LinearMap = Callable[[Share], Share]
 Extremum = namedtuple("Extremum", ["values", "indices"])
 
 
@@ -47,13 +49,24 @@ class _Along(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         (gradient,) = gradients
-        return _routed(gradient, ctx.path), None, None
+        return _Linear.apply(gradient, "max_backward", ctx.path.route, ctx.path.pick), None, None
 
 
-def _routed(gradient: Any, path: mpc.Path) -> Tensor:
-    share = gradient._share
-    with share.session.operation("max_backward"):
-        return wrap(path.route(share))
+class _Linear(torch.autograd.Function):
+    """A linear function of a gradient. transposed: its gradient, of which it is the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, g: Any, name: str, direct: LinearMap, transposed: LinearMap) -> Tensor:
+        ctx.label, ctx.direct, ctx.transposed = name, direct, transposed
+        share = g._share
+        with share.session.operation(name):
+            return wrap(retag(direct(share), g.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (gradient,) = gradients
+        out = _Linear.apply(gradient, ctx.label, ctx.transposed, ctx.direct)
+        return out, None, None, None
 
 
 def _index(share: Share, path: mpc.Path) -> Share:
@@ -155,9 +168,10 @@ class _MaxPool(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        share = gradients[0]._share
-        with share.session.operation("max_pool_backward"):
-            return wrap(max_pool_backward(share, ctx.path, ctx.windows)), None, None
+        path, windows = ctx.path, ctx.windows
+        spread: LinearMap = lambda g: max_pool_backward(g, path, windows)  # noqa: E731
+        picked: LinearMap = lambda g: max_pool_picked(g, path, windows)  # noqa: E731
+        return _Linear.apply(gradients[0], "max_pool_backward", spread, picked), None, None
 
 
 def _pooled(x: Any, windows: Windows, return_indices: bool) -> Any:

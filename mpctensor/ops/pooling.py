@@ -160,6 +160,11 @@ def max_pool_backward(gradient: Share, path: mpc.Path, windows: Windows) -> Shar
     return path.route(gradient).map(windows.fold)
 
 
+def max_pool_picked(x: Share, path: mpc.Path, windows: Windows) -> Share:
+    """The elements of x at the places of the maxima: the transpose of `max_pool_backward`."""
+    return path.pick(x.map(lambda part: windows.view(windows.pad(part, 0)).contiguous()))
+
+
 def pool_index(path: mpc.Path, windows: Windows) -> Share:
     """Flat positions in the unpadded input (secret int64), as torch's return_indices has them."""
     spatial = windows.size[-windows.n :]
