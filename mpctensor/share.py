@@ -111,13 +111,8 @@ class Share:
         """
         share = Share(session, tuple(parts), dtype)
         part = share.here
-        if (
-            public is not None
-            and public.untyped_storage().nbytes() != part.untyped_storage().nbytes()
-        ):
-            public = public.clone(memory_format=torch.contiguous_format)
         if public is not None:
-            facts = Facts(scale, unit, inf, flat_storage(public))
+            facts = Facts(scale, unit, inf, _in_storage_of(part, public))
         else:
             finest = unit if shown is None else shown
             facts = Facts(scale, unit, inf if finest >= scale else finest)
@@ -248,6 +243,18 @@ class Share:
         for p in self.session.local:
             self.parts[p].copy_(sources[p])
         facts.torch_version = max(facts.torch_version, _version(self.here))
+
+
+def _in_storage_of(part: Tensor, public: Tensor) -> Tensor:
+    """A public value laid out as the storage of the parts is; zero where the part shows nothing."""
+    alike = public.stride() == part.stride() and public.storage_offset() == part.storage_offset()
+    if alike and public.untyped_storage().nbytes() == part.untyped_storage().nbytes():
+        return flat_storage(public)
+    n = part.untyped_storage().nbytes() // 8
+    places = torch.arange(n).as_strided(part.shape, part.stride(), part.storage_offset())
+    flat = torch.zeros(n, dtype=torch.int64)
+    flat[places.reshape(-1)] = public.reshape(-1)  # a copy would refuse places shown twice
+    return flat
 
 
 def flat_storage(tensor: Tensor) -> Tensor:
