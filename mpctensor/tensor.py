@@ -28,7 +28,7 @@ from .ops.fallback import (
     rewritten,
     written_arguments,
 )
-from .ops.guard import check_targets, guarded
+from .ops.guard import ACCUMULATING, check_leaf, check_lists, check_targets, guarded
 from .ops.refusals import spoken, unsupported
 from .ops.registry import ATEN, FRONT, REFUSED, SHAPE_ONLY
 from .protocols import reveal_value
@@ -238,12 +238,16 @@ class Plan:
         self.written = written_arguments(func)
         self.handler, self.on_wrappers = _resolved(func)
         self.reshapes = reshapes_in_place(func)
+        self.foreach = is_foreach(func) and func._schema.name.endswith("_")
+        self.accumulates = self.name in ACCUMULATING
         self.views = any(r.alias_info and not r.alias_info.is_write for r in func._schema.returns)
         self._depth = 0
 
     def run(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if self.written:
-            check_targets(self.user_name, [self._argument(w, args, kwargs) for w in self.written])
+            self._check_written(args, kwargs)
+        if self.accumulates:
+            check_leaf()
         if self.handler is None:
             return self._run_on_wrappers(args, kwargs)
         lazy = self.func in SHAPE_ONLY
@@ -269,6 +273,13 @@ class Plan:
             _raise_as_torch(self.func, args, kwargs)
             raise
         return self._argument(self.written[0], args, kwargs) if self.written else _wrapped(out)
+
+    def _check_written(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        targets = [self._argument(place, args, kwargs) for place in self.written]
+        if self.foreach:
+            check_lists(self.user_name, targets[0], [*args[1:], *kwargs.values()])
+        else:
+            check_targets(self.user_name, targets)
 
     @property
     def user_name(self) -> str:

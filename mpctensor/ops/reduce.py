@@ -261,6 +261,19 @@ def any_dims(x: Share, dim: Any, keepdim: bool = False) -> Share:
     return mpc.positive(mpc.total(converted(x, torch.bool), dims_of(x, dim), keepdim))
 
 
+@implements(aten._is_any_true.default)
+def is_any_true(x: Share) -> Any:
+    """What anomaly detection reads at once: plain where the bits are public, as those of isnan."""
+    known = x.public
+    return any_dims(x, None) if known is None else (known != 0).any()
+
+
+@implements(aten._is_all_true.default)
+def is_all_true(x: Share) -> Any:
+    known = x.public
+    return all_dims(x, None) if known is None else (known != 0).all()
+
+
 @implements(aten.all.default)
 def all_all(x: Share) -> Share:
     return all_dims(x, None)

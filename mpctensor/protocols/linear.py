@@ -273,18 +273,19 @@ def product_operands(x: Share, y: Share) -> tuple[Share, Share]:
 
 
 def store(target: Share, value: Share) -> None:
-    """Write a value in place: at the target's scale, or finer where the target may adopt it.
+    """Write a value in place: at the value's own scale where the target may adopt it.
 
-    A target that covers its whole storage keeps up to unit^2 (small second moments and updates
-    survive); any other target gets the value rounded to its scale.
+    A target that covers its whole storage takes anything between its unit and unit^2 (small second
+    moments and updates survive, and nothing grows out of the ring); any other target gets the value
+    at the scale that it has.
     """
     same_session(target, value)
     if value.shape != target.shape:
         shape = target.shape
         value = value.map(lambda part: part.expand(shape))
-    finest = target.unit**2
-    if value.scale > target.scale and target.whole and target.scale < finest:
-        target.write(rescale(value, finest), finest)
+    if target.whole:
+        scale = min(max(value.scale, target.unit), target.unit**2)
+        target.write(rescale(value, scale), scale)
         return
     if target.scale < target.unit:  # a public constant of few bits: make room in all of it
         base = target.base()
