@@ -11,6 +11,7 @@ import atexit
 import os
 import secrets
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -52,13 +53,38 @@ def check_link(link: str) -> str:
     return link
 
 
+class Turn:
+    """One operation of a session (`with`): no other thread works on the session meanwhile."""
+
+    __slots__ = ("name", "session", "started")
+
+    def __init__(self, session: Session, name: str) -> None:
+        self.session = session
+        self.name = name
+
+    def __enter__(self) -> None:
+        self.session.lock.acquire()
+        try:
+            self.started = self.session.meter.start(self.name)
+        except BaseException:  # Ctrl-C: other threads must not wait for ever
+            self.session.lock.release()
+            raise
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self.session.meter.finish(self.started)
+        finally:
+            self.session.lock.release()
+
+
 class Session:
     """One run of the protocol among named parties. Made by `mpctensor.init`.
 
     names: the parties. provider_name: who deals. local: indices of the parties in this process.
     unit: the default working scale (2 ** 16). meter: counts rounds and bytes. link: "lan" or "wan",
     the same at every party. describe: how a tensor of this session prints itself, where that is not
-    the usual form.
+    the usual form. lock: held by the thread whose operation runs; facts about a value, numbers and
+    messages follow one order.
     """
 
     describe: Callable[[Any], str] | None = None
@@ -95,8 +121,14 @@ class Session:
         self._step_before: Step | None = None
         self._process = os.getpid()
         self._closed = False
+        self.lock = threading.RLock()
 
     # Life
+
+    def operation(self, name: str) -> Turn:
+        """The user's operation `name` (`with`; may nest). Raises SessionError when not open."""
+        self.check_open()  # before the lock, which a forked child might never get
+        return Turn(self, name)
 
     def check_open(self) -> None:
         """Raise SessionError when the session is closed or this process is a fork of its owner."""
@@ -129,7 +161,7 @@ class Session:
             if isinstance(self._provider, RemoteProvider):
                 self._provider.close()
         self._closed = True
-        self._keys = {}
+        self._keys, self._provider, self._public_seed = {}, None, b""
         if self in _stack:
             _stack.remove(self)
 

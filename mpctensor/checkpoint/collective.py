@@ -61,7 +61,7 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
 def save_in(session: Session, obj: Any, path: str | os.PathLike[str]) -> None:
     """`save` in a given session."""
     session.check_open()
-    with session.meter.operation("save"):
+    with session.operation("save"):
         inventory = Inventory(session)
         tree = inventory.describe(obj)
         slots = Slots(session, path)
@@ -155,7 +155,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 def load_in(session: Session, path: str | os.PathLike[str]) -> Any:
     """`load` in a given session."""
     session.check_open()
-    with session.meter.operation("load"):
+    with session.operation("load"):
         slots = Slots(session, path)
         slots.look(thoroughly=True)
         said = announce(session, FLAG.pack(slots.started) + _told(slots))

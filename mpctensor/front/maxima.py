@@ -23,15 +23,17 @@ from ..ops.pooling import (
     adaptive_max_windows,
     max_pool,
     max_pool_backward,
+    max_pool_picked,
     numbers,
     pool_index,
     windows_of,
 )
-from ..ops.reduce import dims_of, evenly
+from ..ops.reduce import average, dims_of, evenly
 from ..ops.registry import FRONT, front
 from ..share import Share
 from ..tensor import SharedTensor, wrap
 
+LinearMap = Callable[[Share], Share]
 Extremum = namedtuple("Extremum", ["values", "indices"])
 
 
@@ -41,7 +43,7 @@ class _Along(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, smallest: bool, box: list[Any]) -> Tensor:
         share = x._share  # type: ignore[attr-defined]
-        with share.session.meter.operation("min" if smallest else "max"):
+        with share.session.operation("min" if smallest else "max"):
             value, ctx.path = (mpc.min_along if smallest else mpc.max_along)(share, -1)
         box.append((share, ctx.path))
         return wrap(retag(value, x.dtype))
@@ -49,13 +51,24 @@ class _Along(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         (gradient,) = gradients
-        return _routed(gradient, ctx.path), None, None
+        return _Linear.apply(gradient, "max_backward", ctx.path.route, ctx.path.pick), None, None
 
 
-def _routed(gradient: Any, path: mpc.Path) -> Tensor:
-    share = gradient._share
-    with share.session.meter.operation("max_backward"):
-        return wrap(path.route(share))
+class _Linear(torch.autograd.Function):
+    """A linear function of a gradient. transposed: its gradient, of which it is the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, g: Any, name: str, direct: LinearMap, transposed: LinearMap) -> Tensor:
+        ctx.label, ctx.direct, ctx.transposed = name, direct, transposed
+        share = g._share
+        with share.session.operation(name):
+            return wrap(retag(direct(share), g.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (gradient,) = gradients
+        out = _Linear.apply(gradient, ctx.label, ctx.transposed, ctx.direct)
+        return out, None, None, None
 
 
 class _Over(torch.autograd.Function):
@@ -64,7 +77,7 @@ class _Over(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, smallest: bool) -> Tensor:
         share = x._share  # type: ignore[attr-defined]
-        with share.session.meter.operation("min" if smallest else "max"):
+        with share.session.operation("min" if smallest else "max"):
             value, _ = (mpc.min_along if smallest else mpc.max_along)(share, -1)
         out = wrap(retag(value, x.dtype))
         ctx.save_for_backward(x, out)
@@ -73,9 +86,11 @@ class _Over(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         x, out = (tensor._share for tensor in ctx.saved_tensors)
-        with x.session.meter.operation("max_backward"):
+        with x.session.operation("max_backward"):
             winners = mpc.equal(x, out.map(lambda part: part.unsqueeze(-1)))
-            return wrap(evenly(gradients[0]._share, winners)), None
+        spread: LinearMap = lambda g: evenly(g, winners)  # noqa: E731
+        gathered: LinearMap = lambda g: average(g, winners)  # noqa: E731
+        return _Linear.apply(gradients[0], "max_backward", spread, gathered), None
 
 
 def _index(share: Share, path: mpc.Path) -> Share:
@@ -138,7 +153,7 @@ def _max_or_min(name: str, smallest: bool, elementwise: Callable[..., Any]) -> C
             return _extremum_over(input, list(range(input.dim())), False, smallest)
         dims, box = dims_of(input._share, dim), []  # type: ignore[var-annotated]
         values = _extremum(input, dims, keepdim, smallest, box)
-        with input._share.session.meter.operation(name):
+        with input._share.session.operation(name):
             index = wrap(_index(*box[0]))
         return Extremum(values, index.view(values.shape))
 
@@ -156,7 +171,7 @@ def _position(name: str, smallest: bool) -> Callable[..., Any]:
             box: list[Any] = []
             dims = dims_of(input._share, dim)
             values = _extremum(input, dims, keepdim, smallest, box)
-            with input._share.session.meter.operation(name):
+            with input._share.session.operation(name):
                 index = wrap(_index(*box[0]))
         if dim is None and keepdim:
             return index.view([1] * input.dim())
@@ -177,16 +192,17 @@ class _MaxPool(torch.autograd.Function):
     def forward(ctx: Any, x: Any, windows: AnyWindows, box: list[Any]) -> Tensor:
         share = x._share
         ctx.windows = windows
-        with share.session.meter.operation("max_pool"):
+        with share.session.operation("max_pool"):
             value, ctx.path = max_pool(share, windows)
         box.append(ctx.path)
         return wrap(value)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        share = gradients[0]._share
-        with share.session.meter.operation("max_pool_backward"):
-            return wrap(max_pool_backward(share, ctx.path, ctx.windows)), None, None
+        path, windows = ctx.path, ctx.windows
+        spread: LinearMap = lambda g: max_pool_backward(g, path, windows)  # noqa: E731
+        picked: LinearMap = lambda g: max_pool_picked(g, path, windows)  # noqa: E731
+        return _Linear.apply(gradients[0], "max_pool_backward", spread, picked), None, None
 
 
 def _pooled(x: Any, windows: AnyWindows, return_indices: bool) -> Any:
@@ -194,7 +210,7 @@ def _pooled(x: Any, windows: AnyWindows, return_indices: bool) -> Any:
     out = _MaxPool.apply(x, windows, box)
     if not return_indices:
         return out
-    with x._share.session.meter.operation("max_pool"):
+    with x._share.session.operation("max_pool"):
         return out, wrap(pool_index(box[0], windows))
 
 

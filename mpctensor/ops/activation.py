@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .. import protocols as mpc
 from ..share import Share
 from .compare import POSITIVE, ge, gt, kept, le, lt, positive_bit, relation_name, remember
 from .creation import mask_like, write
 from .operands import (
+    INFINITE,
     as_float,
+    converted,
     exact,
     factor,
     filled,
     float_dtype,
+    is_number,
     result_dtype,
     retag,
     scalar,
@@ -116,7 +120,14 @@ def clamp(x: Any, low: Any = None, high: Any = None) -> Share:
         out = x if low is None else mpc.maximum(x, term(x, low))[0]
         return retag(out if high is None else mpc.minimum(out, term(x, high))[0], dtype)
 
-    return _held_between(x, low, high, strict=False)
+    if low is not None and high is not None:
+        low = min(low, high) if is_number(low) and is_number(high) else _lower(low, high)
+    return _held_between(converted(x, dtype), low, high, strict=False)
+
+
+def _lower(low: Any, high: Any) -> Tensor:
+    """min(low, high): where the bounds cross, the upper one counts."""
+    return torch.minimum(torch.as_tensor(low), torch.as_tensor(high))
 
 
 def _held_between(x: Share, low: Any, high: Any, strict: bool) -> Share:
@@ -136,7 +147,8 @@ def _held_between(x: Share, low: Any, high: Any, strict: bool) -> Share:
 
 
 def _bound(x: Share, bound: Any) -> Share | None:
-    if bound is None or (scalar(bound) is not None and abs(scalar(bound)) >= 2.0**45):  # type: ignore[arg-type]
+    number, limit = scalar(bound), 2.0**45 if x.dtype.is_floating_point else INFINITE
+    if bound is None or (number is not None and abs(number) >= limit):
         return None
     return term(x, bound)
 

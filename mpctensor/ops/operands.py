@@ -138,6 +138,7 @@ def filled(like: Share, size: Sequence[int], number: float, dtype: torch.dtype) 
     unit = 1 if not dtype.is_floating_point else max(like.unit, 1)
     if dtype.is_floating_point and unit == 1:
         unit = like.session.unit
+    number = as_dtype(number, dtype)
     if float(number).is_integer() and abs(number) < 1 << 30:
         value = torch.full(tuple(size), int(number), dtype=torch.int64)
         return retag(mpc.constant(like.session, value, 1, unit=unit), dtype)
@@ -151,6 +152,14 @@ def filled(like: Share, size: Sequence[int], number: float, dtype: torch.dtype) 
 def check_room(number: float, scale: int) -> None:
     """Raises EncodingError for a number that does not fit at this scale."""
     encode(torch.tensor(number, dtype=torch.float64), scale)
+
+
+def as_dtype(number: float, dtype: torch.dtype) -> float:
+    """A fill value as torch converts it: 1 for a true bool, toward zero for integers.
+
+    Raises torch's RuntimeError where an integer type is too small for it.
+    """
+    return number if dtype.is_floating_point else torch.full((), number, dtype=dtype).item()
 
 
 def public(like: Share, value: Tensor | float, *, saturate: bool = False) -> Share:

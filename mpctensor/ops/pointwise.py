@@ -253,15 +253,16 @@ def log(x: Share) -> Share:
 
 @implements(aten.sqrt.default, prims.sqrt.default)
 def sqrt(x: Share) -> Share:
-    """The square root; of a value finer than its unit the root of its last place more.
+    """The square root; of a value finer than its unit one unit in the last place more.
 
     An optimizer's second moment that was rounded to 0 thus never divides a first moment by the
     optimizer's eps alone: Adam's eps of 1e-8 lies far below the unit. A correction of the moment
-    before the root (NAdam) magnifies its last place.
+    before the root (NAdam) magnifies its last place, and then the root of that is added.
     """
     root = mpc.sqrt(as_float(x))
     if x.scale > x.unit > 1:
-        root = mpc.add_scalar(root, max(1 / x.unit, sqrt_of(_grain(x))))
+        magnified = x.facts.derived.get(GRAIN, 0)
+        root = mpc.add_scalar(root, max(1 / x.unit, sqrt_of(magnified)))
     return nonnegative(retag(root, float_dtype(x)))
 
 

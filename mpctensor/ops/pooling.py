@@ -223,6 +223,18 @@ def max_pool_backward(gradient: Share, path: mpc.Path, windows: AnyWindows) -> S
     return path.route(gradient).map(windows.fold)
 
 
+def max_pool_picked(x: Share, path: mpc.Path, windows: AnyWindows) -> Share:
+    """The elements of x at the places of the maxima: the transpose of `max_pool_backward`."""
+    return path.pick(x.map(lambda part: _elements(part, windows)))
+
+
+def _elements(part: Tensor, windows: AnyWindows) -> Tensor:
+    """(*lead, *output, K), zeros where padding lies."""
+    if isinstance(windows, Covering):
+        return windows.candidates(part)
+    return windows.view(windows.pad(part, 0)).contiguous()
+
+
 def pool_index(path: mpc.Path, windows: AnyWindows) -> Share:
     """Flat positions in the unpadded input (secret int64), as torch's return_indices has them."""
     target = (*windows.lead, *windows.output, prod(windows.kernel))

@@ -236,18 +236,27 @@ def largest(x: Share, dims: Sequence[int], keepdim: bool, smallest: bool = False
 
 
 def evenly(gradient: Share, winners: Share) -> Share:
-    """The gradient shared among the winners (bits; the last dimension was reduced).
-
-    One winner gets all of it: the reciprocal of the count is refined, so that it is 1 for 1.
-    """
+    """The gradient shared among the winners (bits; the last dimension was reduced)."""
     gradient = gradient.map(lambda part: part.unsqueeze(-1))
     if winners.shape[-1] == 1:
         return gradient.clone()
+    return mpc.bit_mul(winners, mpc.mul(gradient, _one_in(winners)))
+
+
+def average(values: Share, winners: Share) -> Share:
+    """The mean of the values where the winners are: the transpose of `evenly`."""
+    if winners.shape[-1] == 1:
+        return values.map(lambda part: part.squeeze(-1)).clone()
+    kept = mpc.total(mpc.bit_mul(winners, values), [-1], True)
+    return mpc.mul(kept, _one_in(winners)).map(lambda part: part.squeeze(-1))
+
+
+def _one_in(winners: Share) -> Share:
+    """1 / the number of winners, refined so that it is 1 for 1."""
     count = mpc.total(winners, [-1], True)
     rough = mpc.fit(mpc.reciprocal(as_float(count), positive=True))
     off = mpc.sub(filled(rough, (), 2, rough.dtype), mpc.mul(rough, count))
-    part_of = mpc.mul(rough, off)  # one step of Newton's
-    return mpc.bit_mul(winners, mpc.mul(gradient, part_of))
+    return mpc.mul(rough, off)  # one step of Newton's
 
 
 @implements(aten.amax.default)
@@ -274,6 +283,19 @@ def any_all(x: Share) -> Share:
 def any_dims(x: Share, dim: Any, keepdim: bool = False) -> Share:
     """Whether a bit is set somewhere: the count is positive."""
     return mpc.positive(mpc.total(converted(x, torch.bool), dims_of(x, dim), keepdim))
+
+
+@implements(aten._is_any_true.default)
+def is_any_true(x: Share) -> Any:
+    """What anomaly detection reads at once: plain where the bits are public, as those of isnan."""
+    known = x.public
+    return any_dims(x, None) if known is None else (known != 0).any()
+
+
+@implements(aten._is_all_true.default)
+def is_all_true(x: Share) -> Any:
+    known = x.public
+    return all_dims(x, None) if known is None else (known != 0).all()
 
 
 @implements(aten.all.default)

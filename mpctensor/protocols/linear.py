@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from math import frexp, lcm
+from math import frexp, inf, lcm
 
 import torch
 from torch import Tensor
@@ -112,7 +112,7 @@ def _at_scale(x: Share, factor: int, scale: int) -> Share:
         return x
     parts = x.each(lambda _, part: part * _wrapped(factor))
     public = None if x.public is None else x.public * _wrapped(factor)
-    return Share.make(x.session, parts, x.dtype, scale, x.unit, public)
+    return Share.make(x.session, parts, x.dtype, scale, x.unit, public, x.shown)
 
 
 def _wrapped(factor: int) -> int:
@@ -131,7 +131,8 @@ def _joined(
     public = None
     if x.public is not None and y.public is not None:
         public = fn(x.public, y.public)
-    return Share.make(session, parts, dtype, x.scale, max(x.unit, y.unit), public)
+    shown = min(x.shown, y.shown)
+    return Share.make(session, parts, dtype, x.scale, max(x.unit, y.unit), public, shown)
 
 
 def add(x: Share, y: Share) -> Share:
@@ -164,7 +165,7 @@ def add_scalar(x: Share, number: float) -> Share:
 def relabelled(x: Share, dtype: torch.dtype, unit: int) -> Share:
     """The same value on storage of its own, as another dtype and with another working scale."""
     parts = x.each(lambda _, part: part.clone())
-    return Share.make(x.session, parts, dtype, x.scale, unit, x.public)
+    return Share.make(x.session, parts, dtype, x.scale, unit, x.public, x.shown)
 
 
 def concatenate(fn: Callable[[Sequence[Tensor]], Tensor], shares: Sequence[Share]) -> Share:
@@ -177,7 +178,8 @@ def concatenate(fn: Callable[[Sequence[Tensor]], Tensor], shares: Sequence[Share
     parts = aligned[0].each(lambda p, _: fn([share.parts[p] for share in aligned]))
     publics = [share.public for share in aligned]
     public = None if any(v is None for v in publics) else fn([v for v in publics if v is not None])
-    return Share.make(session, parts, dtype, aligned[0].scale, max(s.unit for s in aligned), public)
+    unit, shown = max(s.unit for s in aligned), min(s.shown for s in aligned)
+    return Share.make(session, parts, dtype, aligned[0].scale, unit, public, shown)
 
 
 def total(x: Share, dims: Sequence[int] | None = None, keepdim: bool = False) -> Share:
@@ -213,8 +215,8 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
     numerator = _wrapped(exact.numerator)
     parts = x.each(lambda _, part: part * numerator)
     public = None if x.public is None else x.public * numerator
-    out = Share.make(x.session, parts, dtype, scale, unit, public)
-    return settled(out)
+    out = Share.make(x.session, parts, dtype, scale, unit, public, _shown_after(x, exact, unit))
+    return with_headroom(out)
 
 
 def _making_room(x: Share, factor: float | Fraction, exact: Fraction) -> tuple[Share, Fraction]:
@@ -230,6 +232,13 @@ def _making_room(x: Share, factor: float | Fraction, exact: Fraction) -> tuple[S
             f" a factor must be below {describe_bound(unit)}"
         )
     return x, exact
+
+
+def _shown_after(x: Share, factor: Fraction, unit: int) -> float:
+    """What may be shown of x times a public factor: the digits that could be shown of x."""
+    if x.shown == inf or factor == 0:
+        return inf
+    return max(unit, int(x.shown) * factor.denominator // abs(factor.numerator))
 
 
 def _mantissa_bits(x: Share) -> int:
@@ -320,24 +329,26 @@ def _largest(raw: Tensor) -> int:
     return max(-int(low), int(high))
 
 
-def settled(x: Share) -> Share:
+def with_headroom(x: Share) -> Share:
     """x, truncated to unit^2 where its scale leaves no headroom for what comes next."""
     room = x.unit**2
     return rescale(x, room) if x.scale > room << HEADROOM_BITS + 2 else x
 
 
 def store(target: Share, value: Share) -> None:
-    """Write a value in place: at the target's scale, or finer where the target may adopt it.
+    """Write a value in place: at the value's own scale where the target may adopt it.
 
-    A target that covers its whole storage keeps up to unit^2 (small second moments and updates
-    survive); any other target gets the value rounded to its scale.
+    A target that covers its whole storage takes anything between its unit and unit^2 (small second
+    moments and updates survive, and nothing grows out of the ring); any other target gets the value
+    at the scale that it has.
     """
+    same_session(target, value)
     if value.shape != target.shape:
         shape = target.shape
         value = value.map(lambda part: part.expand(shape))
-    finest = target.unit**2
-    if value.scale > target.scale and target.whole and target.scale < finest:
-        target.write(rescale(value, finest), finest)
+    if target.whole:
+        scale = min(max(value.scale, target.unit), target.unit**2)
+        target.write(rescale(value, scale), scale)
         return
     if target.scale < target.unit:  # a public constant of few bits: make room in all of it
         base = target.base()

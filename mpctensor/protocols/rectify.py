@@ -94,7 +94,8 @@ def relu(x: Share, fuse: bool = True) -> tuple[Share, Share]:
     outcome = compare(flat, [1], "select_shift" if shift else "select", shift)
     bit = bit_of(outcome, 0, x.shape)
     parts = flat.each(lambda p, _: _rectified(outcome, p, 0, shift).view(x.shape))
-    return Share.make(x.session, parts, x.dtype, x.scale >> shift, x.unit), bit
+    out = Share.make(x.session, parts, x.dtype, x.scale >> shift, x.unit, shown=x.shown)
+    return out, bit
 
 
 def _pending_shift(x: Share) -> int:
@@ -189,7 +190,7 @@ def _selected(x: Share, levels: Sequence[Tensor]) -> tuple[list[Share], list[Sha
     products = []
     for t in range(len(levels)):
         parts = flat.each(lambda p, _: _rectified(outcome, p, t, 0).view(x.shape))
-        products.append(Share.make(x.session, parts, x.dtype, x.scale, x.unit))
+        products.append(Share.make(x.session, parts, x.dtype, x.scale, x.unit, shown=x.shown))
     return bits, products
 
 

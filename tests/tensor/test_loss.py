@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 import mpctensor
 from mpctensor import MPCError
-from tests.plaintext import check, on_grid
+from tests.plaintext import assert_close, check, grid, on_grid
 
 X = on_grid(6, 4, seed=1)
 Y = on_grid(6, 4, seed=2)
@@ -125,12 +125,59 @@ def test_value_before_gradient_shares_the_exponentials():
     assert backward.rounds == 0
 
 
-def test_predictions_changed_before_the_loss_is_worked_out():
-    x = mpctensor.encrypt(X)
-    loss = F.cross_entropy(x, LABELS)
-    x.zero_()
+@pytest.mark.parametrize("changed", ["predictions", "targets"])
+def test_changes_after_a_cross_entropy(changed):
+    def made():
+        x, target = (mpctensor.encrypt(v.clone()) for v in (X, ONE_HOT))
+        x.requires_grad_()
+        loss = F.cross_entropy(x, target)
+        with torch.no_grad():
+            (x if changed == "predictions" else target).copy_(torch.zeros_like(X))
+        return loss
+
+    assert abs(made().decrypt() - F.cross_entropy(X, ONE_HOT)) < 1e-3, "the value of the call"
     with pytest.raises(RuntimeError, match="in place"):
-        loss.decrypt()
+        made().backward()
+
+
+def test_the_loss_of_a_parameter_that_took_its_step():
+    logits = mpctensor.encrypt(torch.nn.Parameter(X.clone()))
+    optimizer = torch.optim.SGD([logits], lr=1.0)
+    loss = F.cross_entropy(logits, LABELS)
+    loss.backward()
+    optimizer.step()
+    assert abs(loss.decrypt() - F.cross_entropy(X, LABELS)) < 1e-3
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_a_target_that_requires_grad(reduction):
+    soft = grid(F.softmax(X, 1))
+    check(
+        lambda x, t: F.cross_entropy(x, t, reduction=reduction),
+        X,
+        soft,
+        ulps=8,
+        grad_ulps=16,
+    )
+
+
+def penalised(loss, secret):
+    """d/dw of |d loss / dx|^2."""
+    hide = mpctensor.encrypt if secret else lambda v: v
+    w = hide(grid(torch.linspace(-1, 1, 16).view(4, 4)).requires_grad_())
+    x = hide(X.detach().clone().requires_grad_())
+    target = hide(grid(F.softmax(X.flip(1), 1)).requires_grad_())
+    value = loss(x @ w, target)
+    first, second = torch.autograd.grad(value, (x, target), create_graph=True)
+    (first.square().sum() + second.square().sum()).backward()
+    return [v.grad.decrypt() if secret else v.grad for v in (w, x, target)]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_gradients_of_gradients_of_a_cross_entropy(reduction):
+    loss = lambda x, t: F.cross_entropy(x, t, reduction=reduction)  # noqa: E731
+    for got, expected in zip(penalised(loss, True), penalised(loss, False), strict=True):
+        assert_close(got, expected, 256)
 
 
 def test_secret_classes_are_refused_with_the_way_out():

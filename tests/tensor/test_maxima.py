@@ -4,9 +4,10 @@ import re
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import mpctensor
-from tests.plaintext import check, on_grid
+from tests.plaintext import assert_close, check, on_grid
 
 X = on_grid(3, 4, 5)
 
@@ -97,3 +98,27 @@ def test_of_no_elements(name):
             fn(nothing)
         with pytest.raises(plain.type, match=re.escape(str(plain.value))):
             fn(mpctensor.encrypt(nothing))
+
+
+SECOND = {
+    "max": lambda x: x.max(1).values.square(),
+    "min": lambda x: x.min(0)[0].square(),
+    "amax": lambda x: x.amax((0, 2)).square(),
+    "all": lambda x: x.max().square(),
+    "pool": lambda x: F.max_pool1d(x, 2).square(),
+    "padded pool": lambda x: F.max_pool2d(x, 3, 2, 1).square(),
+    "adaptive pool": lambda x: F.adaptive_max_pool1d(x, 1).square(),
+}
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_gradients_of_gradients(name):
+    def second(secret):
+        hide = mpctensor.encrypt if secret else lambda v: v
+        w, x = hide(on_grid(5, 5).requires_grad_()), hide(X.clone().requires_grad_())
+        (first,) = torch.autograd.grad(SECOND[name](x @ w).sum(), x, create_graph=True)
+        first.square().sum().backward()
+        return [v.grad.decrypt() if secret else v.grad for v in (w, x)]
+
+    for got, expected in zip(second(True), second(False), strict=True):
+        assert_close(got, expected, 64)

@@ -4,6 +4,7 @@ import operator
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import mpctensor
 from mpctensor import EncodingError
@@ -325,3 +326,86 @@ def test_a_tiny_summand_makes_the_sum_finer(tiny):
     ):
         assert torch.allclose(total.decrypt(), torch.full((3,), tiny), atol=2.0**-33)
     check(lambda x: x + 1e-6, X, ulps=1)
+
+
+FLAGS, COUNTS = torch.tensor([True, False]), torch.tensor([1, 2])
+FILLS = {
+    "fill_": lambda x, v: x.clone().fill_(v),
+    "setitem": lambda x, v: _set_first(x, v),
+    "full_like": lambda x, v: torch.full_like(x, v),
+    "new_full": lambda x, v: x.new_full((2,), v),
+    "masked_fill": lambda x, v: x.masked_fill(FLAGS, v),
+    "index_fill": lambda x, v: x.index_fill(0, torch.tensor([0]), v),
+    "scatter": lambda x, v: x.scatter(0, torch.tensor([1]), v),
+    "pad": lambda x, v: F.pad(x, (1, 1), value=v),
+    "as whole numbers": lambda x, v: torch.full_like(x, v, dtype=torch.int64),
+    "as flags": lambda x, v: torch.full_like(x, v, dtype=torch.bool),
+}
+
+
+def _set_first(x, value):
+    x = x.clone()
+    x[0] = value
+    return x
+
+
+@pytest.mark.parametrize("value", [5, 2.7, -2.7, 0.5, 0, True])
+@pytest.mark.parametrize("fill", FILLS)
+def test_fills_take_the_dtype(fill, value):
+    for plain in (FLAGS, COUNTS, torch.tensor([0.5, 2.0])):
+        expected = FILLS[fill](plain, value)
+        shared = FILLS[fill](mpctensor.encrypt(plain), value)
+        assert_close(shared.decrypt(), expected, 1)
+        assert_close(shared.sum().decrypt(), expected.sum(), 3)
+
+
+def test_fills_that_do_not_fit_raise_as_in_torch():
+    small = torch.tensor([1, 2], dtype=torch.uint8)
+    for value in (300, -300):
+        for x in (small, mpctensor.encrypt(small)):
+            with pytest.raises(RuntimeError, match="overflow"):
+                x.clone().fill_(value)
+
+
+BOUNDS = {
+    "crossed": (5.0, 1.0),
+    "crossed whole": (5, 1),
+    "crossed tensors": (torch.tensor([5.0, 0.0, 1.0]), torch.tensor([1.0, 2.0, 0.0])),
+    "crossed mixed": (torch.tensor([5.0, 0.0, 1.0]), torch.tensor(1.0)),
+    "fractions": (1.5, None),
+    "upper fraction": (None, 2.5),
+    "alike": (2, 2),
+}
+
+
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_clamp_follows_torch(bounds):
+    low, high = BOUNDS[bounds]
+    check(lambda x: x.clamp(low, high), torch.tensor([0.0, 3.0, 9.0]), ulps=1)
+    check(lambda x: x.clamp(low, high), torch.tensor([0, 3, 9]), ulps=1, gradients=False)
+
+
+def test_clamp_of_large_integers():
+    check(lambda x: x.clamp(min=2**50), torch.tensor([2**49, 2**51]), gradients=False)
+
+
+LARGE = {
+    "mul_": (lambda x: x * 0.5, lambda x: x.mul_(0.5)),
+    "div_": (lambda x: x / 2, lambda x: x.div_(2)),
+    "copy_": (lambda x: x * 0.25, lambda x: x.copy_(x * 0.25)),
+    "lerp_": (lambda x: x.lerp(x * 0.5, 0.5), lambda x: x.lerp_(x * 0.5, 0.5)),
+    "back": (lambda x: x * 1.0, lambda x: _finer(x).copy_(x)),
+}
+
+
+def _finer(x):
+    return (x * 0).mul_(1e-4).add_(1e-5)
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_writes_hold_what_results_hold(name):
+    plain = torch.tensor([3.0e9, 2.0**35, -1e6])
+    fresh, write = LARGE[name]
+    expected = fresh(mpctensor.encrypt(plain)).decrypt()
+    assert_close(expected, fresh(plain), 1)
+    assert_close(write(mpctensor.encrypt(plain)).decrypt(), expected, 1)
