@@ -133,9 +133,9 @@ def _children() -> Iterator[list[Child]]:
 
 
 def _end(children: Sequence[Child], polite: signal.Signals) -> None:
-    """Ask everybody to end, and wait a while."""
-    for child in children:
-        child.signal(polite)
+    """Ask everybody to end, and wait a while. The provider, first in the list, runs no script."""
+    for place, child in enumerate(children):
+        child.signal(polite if place else signal.SIGTERM)
     _wait(children, GRACE)
 
 
