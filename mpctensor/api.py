@@ -15,8 +15,9 @@ from .errors import EncodingError, SecretLeakError, SessionError
 from .grid import Grid
 from .modules import convert_module
 from .protocols import Agreement
-from .session import Session, active, configured_party, current
+from .session import Session, active
 from .share import Share
+from .starting import configured_party, current
 from .tensor import SharedTensor, decrypted, wrap
 
 Leaf = Callable[[Tensor], Tensor | None]

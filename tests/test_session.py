@@ -10,7 +10,7 @@ import mpctensor
 from mpctensor import protocols as mpc
 from mpctensor import session as sessions
 from mpctensor.errors import MPCError, SessionError
-from mpctensor.session import current, init
+from mpctensor.starting import current, init
 from mpctensor.transport import cost
 from tests.sharing import make_session, raw_of, share_raw, value_of
 
@@ -142,8 +142,7 @@ BAD = {
     "fractional precision": ({"precision": 1.5}, "whole number"),
     "base": ({"base": 3}, "use 2"),
     "link": ({"link": "wifi"}, "`link` is 'wifi'; use 'lan' .* or 'wan'"),
-    "no link": ({"link": None}, "`link` is None"),
-    "config": ({"config": "parties.toml"}, "config"),
+    "no such file": ({"config": "nowhere.toml"}, "nowhere.toml cannot be read"),
 }
 
 

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from ..errors import MissingCheckpointError, SessionError
 from ..protocols import announce
-from ..session import Session, current
+from ..session import Session
 from ..share import ABSENT, Share
+from ..starting import current
 from ..tensor import SharedTensor, wrap
 from .file import Reader, opened
 from .header import Entry, Header, Malformed

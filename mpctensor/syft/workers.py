@@ -8,7 +8,8 @@ from weakref import WeakSet
 
 from ..errors import SessionError
 from ..grid import Grid
-from ..session import Session, check_names, simulated
+from ..session import Session
+from ..starting import check_names, simulated
 
 DEFAULT_DIGITS = 3
 
