@@ -118,9 +118,7 @@ def full_like(x: Share, value: Any, **options: Any) -> Share:
     return _filled_like(x, value, options)
 
 
-@implements(
-    aten.isnan.default, aten.isinf.default, aten.isposinf.default, aten.isneginf.default
-)
+@implements(aten.isnan.default, aten.isinf.default, aten.isposinf.default, aten.isneginf.default)
 def not_so(x: Share) -> Share:
     """False, for all to see: shares hold neither NaN nor infinities (encrypt refuses them)."""
     return filled(x, x.shape, 0, torch.bool)

@@ -8,7 +8,7 @@ is a view of the same c and the same r, so only positions that were never opened
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
