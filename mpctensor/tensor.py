@@ -40,7 +40,8 @@ class SharedTensor(torch.Tensor):
     """A tensor whose values are secret, shared among the parties of a session.
 
     Made by `mpctensor.encrypt`; behaves like a torch.Tensor of the plain shape and dtype.
-    `decrypt()` gives the plain value.
+    `decrypt()` gives the plain value. Never set it as the `.data` of a plain tensor: torch asks
+    nobody there, and the plain tensor is left without memory (docs/security.md).
     """
 
     _held: Share | Deferred

@@ -68,7 +68,7 @@ def check_targets(name: str, targets: list[Any]) -> None:
 
 
 def check_lists(name: str, targets: list[Any], args: list[Any]) -> None:
-    """`check_targets` for a _foreach_ call: plain targets whose arguments are plain may pass."""
+    """`check_targets` for a _foreach_ call: a plain target with plain arguments may pass."""
     for i, target in enumerate(targets):
         own = [arg[i] if isinstance(arg, (list, tuple)) else arg for arg in args]
         if any(hasattr(arg, "_share") for arg in own):

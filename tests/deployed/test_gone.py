@@ -1,0 +1,169 @@
+"""Members that vanish, stop, or are cut off, at any moment."""
+
+import os
+import signal
+import socket
+import struct
+import threading
+
+import pytest
+
+from tests.deployed import faulty
+from tests.deployed.faults import LIMIT, TIMEOUT, await_word, check_told, started, struck
+from tests.deployed.processes import ended, line_up, parties, provider, start
+
+THREE = ("alice", "bob", "carol")
+
+
+def quick(folder, names=("alice", "bob"), **options):
+    return line_up(folder, names, timeout=TIMEOUT, startup=20, **options)
+
+
+def strike(name, number):
+    return lambda processes: processes[name].send_signal(number)
+
+
+@pytest.mark.parametrize("case", ["small", "large", "forked", "busy"])
+def test_a_killed_party(tmp_path, case):
+    config = quick(tmp_path)
+    with provider(config):
+        out = struck(started(config, case), strike("bob", signal.SIGKILL))
+    check_told(tmp_path, out, {"alice": r"PeerError: bob is gone: "})
+
+
+def test_one_of_three_is_killed(tmp_path):
+    config = quick(tmp_path, THREE)
+    with provider(config):
+        out = struck(started(config, "small", THREE), strike("bob", signal.SIGKILL))
+    for name in ("alice", "carol"):
+        check_told(tmp_path, out, {name: r"PeerError: .*bob is gone: "})
+
+
+def test_a_stopped_party(tmp_path):
+    config = quick(tmp_path)
+    with provider(config):
+        processes = started(config, "small")
+        processes["bob"].send_signal(signal.SIGSTOP)
+        alice = {"alice": processes["alice"]}
+        out = ended(alice, LIMIT)
+        processes["bob"].send_signal(signal.SIGCONT)
+        out |= ended({"bob": processes["bob"]}, LIMIT)
+    check_told(tmp_path, out, {"alice": r"PeerError: bob sent nothing for 3 s; `timeout` sets"})
+    check_told(tmp_path, out, {"bob": r"PeerError: alice (gave up: bob sent nothing|is gone)"})
+
+
+def test_an_interrupted_party(tmp_path):
+    config = quick(tmp_path)
+    with provider(config):
+        out = struck(started(config, "small"), strike("bob", signal.SIGINT))
+    check_told(tmp_path, out, {"alice": "PeerError: bob gave up: it was interrupted"})
+    assert "KeyboardInterrupt" in out["bob"][2]
+
+
+def test_nobody_else_turns_up(tmp_path):
+    config = line_up(tmp_path, timeout=TIMEOUT, startup=2)
+    with provider(config):
+        out = ended(parties(config, faulty.__file__, "once", names=["alice"]), LIMIT)
+        out |= ended(parties(config, faulty.__file__, "once", names=["bob"]), LIMIT)
+    check_told(tmp_path, out, {"alice": "PeerError: bob did not call in time"})
+    check_told(tmp_path, out, {"bob": "PeerError: alice cannot be reached at 127.0.0.1:"})
+
+
+# The provider
+
+
+def test_the_provider_is_killed_and_comes_back(tmp_path):
+    config = quick(tmp_path)
+    with provider(config) as james:
+        out = struck(started(config, "small"), lambda _: james.kill())
+        james.wait()
+    check_told(
+        tmp_path,
+        out,
+        {"alice": "PeerError: bob gave up: james is gone", "bob": "PeerError: james is gone"},
+    )
+    with provider(config):
+        again = ended(parties(config, faulty.__file__, "once"), LIMIT)
+    assert [code for code, _, _ in again.values()] == [0, 0], again
+
+
+def test_the_provider_stops(tmp_path):
+    config = quick(tmp_path)
+    with provider(config) as james:
+        out = struck(started(config, "small"), lambda _: james.send_signal(signal.SIGSTOP))
+    check_told(
+        tmp_path,
+        out,
+        {
+            "alice": r"PeerError: bob (gave up: james dealt nothing|sent nothing for 3 s)",
+            "bob": r"PeerError: (james dealt nothing for 3 s|alice (gave up|is gone))",
+        },
+    )
+
+
+def test_there_is_no_provider(tmp_path):
+    config = line_up(tmp_path, timeout=TIMEOUT, startup=2)
+    out = ended(parties(config, faulty.__file__, "once"), LIMIT)
+    for name in out:
+        check_told(tmp_path, out, {name: r"PeerError: .*james cannot be reached at 127.0.0.1:"})
+
+
+# The line between the parties
+
+
+class Relay:
+    """Relays connections to a port until told to reset them, or to swallow what comes."""
+
+    def __init__(self, port):
+        self._port, self.silent, self._ends = port, False, []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                here, _ = self._server.accept()
+                there = socket.create_connection(("127.0.0.1", self._port))
+            except OSError:
+                continue
+            self._ends += [here, there]
+            for ends in ((here, there), (there, here)):
+                threading.Thread(target=self._pump, args=ends, daemon=True).start()
+
+    def _pump(self, source, target):
+        try:
+            while data := source.recv(1 << 16):
+                if not self.silent:
+                    target.sendall(data)
+        except OSError:
+            return
+
+    def reset(self):
+        for end in self._ends:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(end.detach())
+
+    def swallow(self):
+        self.silent = True
+
+
+@pytest.mark.parametrize("fault", ["reset", "swallow"])
+def test_the_line_breaks(tmp_path, fault):
+    config = quick(tmp_path)
+    text = config.read_text()
+    port = int(text.split("127.0.0.1:")[1].split('"')[0])
+    relay = Relay(port)
+    bobs = tmp_path / "bob.toml"
+    bobs.write_text(text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{relay.port}"))
+    with provider(config):
+        processes = {
+            name: start(file, faulty.__file__, "small", MPCTENSOR_PARTY=name)
+            for name, file in (("alice", config), ("bob", bobs))
+        }
+        for process in processes.values():
+            await_word(process)
+        out = struck(processes, lambda _: getattr(relay, fault)())
+    words = r"is gone: |gave up: .* is gone" if fault == "reset" else r"sent nothing for 3 s"
+    check_told(tmp_path, out, {"alice": f"PeerError: bob ({words})"})
+    check_told(tmp_path, out, {"bob": f"PeerError: alice ({words}|gave up|is gone)"})
