@@ -62,7 +62,9 @@ def reveal(share: Share, receivers: Sequence[int] | None = None) -> Tensor | Non
     where they are not meant to be exact.
     """
     session = same_session(share)
-    session.transport.agree("reveal", share.scale, receivers)
+    part = share.here
+    place = tuple(part.shape), part.stride(), part.storage_offset()
+    session.transport.agree("reveal", share.scale, place, receivers)
     if share.public is not None:
         told = receivers is None or any(p in receivers for p in session.local)
         return share.public.clone() if told else None

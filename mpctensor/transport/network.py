@@ -7,7 +7,7 @@ stop before they use what the other sent, and say what each was doing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 
 import torch
@@ -54,20 +54,22 @@ class NetworkTransport:
     def open(self, batch: Sequence[Opening]) -> list[Tensor]:
         sent = -(-sum(opening.bits for opening in batch) // 8) * (self.n - 1)
         self.meter.count_round([sent] * self.n)
-        return self._exchange(batch, list(self.channels), list(self.channels))
+        return self._exchange(batch, self.channels.keys(), True)
 
     def gather(self, opening: Opening, receivers: Sequence[int]) -> Tensor | None:
         size = -(-opening.bits // 8)
         self.meter.count_round([size * sum(r != p for r in receivers) for p in range(self.n)])
         mine = self.me in receivers
-        others = [q for q in receivers if q != self.me]
-        values = self._exchange([opening], others, list(self.channels) if mine else [])
+        values = self._exchange([opening], receivers, mine)
         return values[0] if mine else None
 
     def _exchange(
-        self, batch: Sequence[Opening], receivers: Sequence[int], senders: Sequence[int]
+        self, batch: Sequence[Opening], receivers: Collection[int], mine: bool
     ) -> list[Tensor]:
-        """Send the batch's messages to all receivers; combine them with what the senders sent."""
+        """Send the batch's messages to the receivers; where they are mine too, combine them all.
+
+        Everybody gets a header from everybody, with which the running check goes.
+        """
         if self.failure is not None:
             raise SessionError(f"the session is broken: {self.failure}")
         try:
@@ -78,14 +80,16 @@ class NetworkTransport:
             digest = self._check.digest()
             payload = [bytes_of(message) for message in own]
             sent = [
-                self.channels[q].send(Kind.OPENING, payload, text=doing, digest=digest)
-                for q in receivers
+                channel.send(
+                    Kind.OPENING, payload if q in receivers else (), text=doing, digest=digest
+                )
+                for q, channel in self.channels.items()
             ]
             # With one peer both sides send and receive in step, so waiting for what leaves ends.
-            leaving = sent[0] if len(sent) == 1 and self.n == 2 else None
+            leaving = sent[0] if self.n == 2 else None
             values = [_Sum(opening, part, self) for opening, part in zip(batch, own, strict=True)]
-            for q in senders:
-                self._receive(q, values, leaving, doing, digest)
+            for q in self.channels:
+                self._receive(q, values if mine else (), leaving, doing, digest)
             return [value.total for value in values]
         except BaseException as error:  # Ctrl-C too: what the peers have got is unknown
             self.fail(error)

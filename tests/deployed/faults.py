@@ -51,11 +51,11 @@ def check_told(folder: Path, out: Mapping[str, Outcome], said: Mapping[str, str]
         assert code != 0 and "complete" not in output, (name, out[name])
         assert re.search(pattern, last_line(out[name])), f"{name}: {last_line(out[name])!r}"
         assert errors.count("Traceback") <= 1 + errors.count("direct cause"), errors
-    check_discreet(folder, out)
+    check_discreet(out)
     assert not any((folder / f"{name}.out").exists() for name in said)
 
 
-def check_discreet(folder: Path, out: Mapping[str, Outcome]) -> None:
+def check_discreet(out: Mapping[str, Outcome]) -> None:
     """No process printed the secret, as a number or as a ring element."""
     shown = str(faulty.SECRET)[:5], str(round(faulty.SECRET * 2**16))
     for _, output, errors in out.values():

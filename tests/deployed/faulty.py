@@ -134,7 +134,6 @@ DIFFERENT: dict[str, tuple[Step, Step]] = {
         lambda x: nn.functional.pad(x, (1, 0), value=1.0),
         lambda x: nn.functional.pad(x, (1, 0), value=2.0),
     ),
-    "order": (lambda x: torch.cat([x, x * 2]), lambda x: torch.cat([x * 2, x])),
     "mask": (
         lambda x: torch.where(EYE > 0, x, 0.0),
         lambda x: torch.where(EYE < 1, x, 0.0),
