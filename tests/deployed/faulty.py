@@ -184,7 +184,7 @@ def looks() -> None:
 
 
 def copy_of(x: Any) -> Any:
-    return [row for row in x]
+    return list(x)
 
 
 if __name__ == "__main__":
