@@ -21,6 +21,7 @@ from .errors import (
 )
 from .preprocessing import preprocess
 from .release import VERSION
+from .replicas import all_reduce, broadcast
 from .session import Session
 from .starting import init, start_alike
 from .tensor import SharedTensor
@@ -39,6 +40,8 @@ __all__ = [
     "SessionError",
     "SharedTensor",
     "UnsupportedOperationError",
+    "all_reduce",
+    "broadcast",
     "cost",
     "decrypt",
     "encrypt",

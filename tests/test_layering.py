@@ -23,7 +23,7 @@ ORDER = (
     ("ops", "starting"),
     ("tensor", "preprocessing"),
     ("front", "modules"),
-    ("api", "checkpoint"),
+    ("api", "checkpoint", "replicas"),
     ("__init__",),
     ("syft", "command"),
     ("__main__",),
