@@ -21,11 +21,13 @@ from .errors import (
 )
 from .preprocessing import preprocess
 from .release import VERSION
-from .session import Session, init
+from .session import Session
+from .starting import init, start_alike
 from .tensor import SharedTensor
 from .transport import Cost, cost
 
 __version__ = VERSION
+start_alike()
 
 __all__ = [
     "Cost",

@@ -28,6 +28,12 @@ def describe_scale(scale: int) -> str:
     return f"{digits} fractional digits" if scale == 10**digits else f"scale {scale}"
 
 
+def describe_bound(scale: int) -> str:
+    """Below what |v| must be: `2**46`."""
+    room = RANGE_BITS - log2(scale)
+    return f"2**{room:.0f}" if room == int(room) else f"{2.0**room:.3g}"
+
+
 def encode(value: Tensor, scale: int, saturate: bool = False) -> Tensor:
     """Ring elements (int64, contiguous) of a plain tensor.
 
@@ -67,8 +73,7 @@ def _encode_integers(value: Tensor, scale: int) -> Tensor:
 
 def _complaint(value: Tensor, wrong: Tensor, scale: int) -> str:
     worst = value[wrong].flatten()[0].item()
-    room = RANGE_BITS - log2(scale)
-    bound = f"2**{room:.0f}" if room == int(room) else f"{2.0**room:.3g}"
+    bound = describe_bound(scale)
     return (
         f"`x` has a value {worst:.6g}; with {describe_scale(scale)} |x| must be below {bound}"
         " (and products below 2**30 at the default precision): scale the data down, replace NaN"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .errors import SessionError
-from .session import current
+from .starting import current
 
 
 @contextmanager

@@ -7,13 +7,9 @@ every party, and are never rolled back.
 
 from __future__ import annotations
 
-import atexit
 import os
-import secrets
-import sys
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from hashlib import blake2b
 from types import TracebackType
 from typing import Any
 
@@ -21,11 +17,8 @@ import torch
 from torch import Tensor
 
 from . import kernels
-from .deployment import Config, join, load
-from .encoding import RANGE_BITS
 from .errors import SessionError
 from .provider import (
-    Dealer,
     Dealt,
     PartyKeys,
     Provider,
@@ -35,28 +28,10 @@ from .provider import (
     foresee,
 )
 from .provider.keys import derive
-from .release import VERSION
 from .share import ABSENT
-from .transport import Meter, SimulatedTransport, Transport, reason
+from .transport import Meter, Transport
 
-MAX_PRECISION = 24
 LINKS = ("lan", "wan")
-
-
-def check_precision(precision: int, base: int) -> int:
-    """The unit scale base ** precision; a product of two unit-scale values must fit the ring."""
-    if base not in (2, 10):
-        raise SessionError(f"`base` is {base!r}; use 2 (fractional bits) or 10 (decimal digits)")
-    if isinstance(precision, bool) or not isinstance(precision, int) or precision < 0:
-        raise SessionError(f"`precision` is {precision!r}; use a whole number of digits, 0 or more")
-    unit: int = base**precision
-    if unit > 1 << MAX_PRECISION:
-        most = MAX_PRECISION if base == 2 else 7
-        raise SessionError(
-            f"`precision` is {precision} in base {base}, too large for the ring: a product carries"
-            f" twice the digits in {RANGE_BITS} bits; use at most {most}"
-        )
-    return unit
 
 
 def check_link(link: str) -> str:
@@ -69,13 +44,38 @@ def check_link(link: str) -> str:
     return link
 
 
+class Turn:
+    """One operation of a session (`with`): no other thread works on the session meanwhile."""
+
+    __slots__ = ("name", "session", "started")
+
+    def __init__(self, session: Session, name: str) -> None:
+        self.session = session
+        self.name = name
+
+    def __enter__(self) -> None:
+        self.session.lock.acquire()
+        try:
+            self.started = self.session.meter.start(self.name)
+        except BaseException:  # Ctrl-C: other threads must not wait for ever
+            self.session.lock.release()
+            raise
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self.session.meter.finish(self.started)
+        finally:
+            self.session.lock.release()
+
+
 class Session:
     """One run of the protocol among named parties. Made by `mpctensor.init`.
 
     names: the parties. provider_name: who deals. local: indices of the parties in this process.
     unit: the default working scale (2 ** 16). meter: counts rounds and bytes. link: "lan" or "wan",
     the same at every party. describe: how a tensor of this session prints itself, where that is not
-    the usual form.
+    the usual form. lock: held by the thread whose operation runs; facts about a value, numbers and
+    messages follow one order.
     """
 
     describe: Callable[[Any], str] | None = None
@@ -112,8 +112,14 @@ class Session:
         self._step_before: Step | None = None
         self._process = os.getpid()
         self._closed = False
+        self.lock = threading.RLock()
 
     # Life
+
+    def operation(self, name: str) -> Turn:
+        """The user's operation `name` (`with`; may nest). Raises SessionError when not open."""
+        self.check_open()  # before the lock, which a forked child might never get
+        return Turn(self, name)
 
     def check_open(self) -> None:
         """Raise SessionError when the session is closed or this process is a fork of its owner."""
@@ -146,7 +152,7 @@ class Session:
             if isinstance(self._provider, RemoteProvider):
                 self._provider.close()
         self._closed = True
-        self._keys = {}
+        self._keys, self._provider, self._public_seed = {}, None, b""
         if self in _stack:
             _stack.remove(self)
 
@@ -282,200 +288,13 @@ class Session:
 
 _stack: list[Session] = []
 
-CONFIG_VARIABLE, PARTY_VARIABLE = "MPCTENSOR_CONFIG", "MPCTENSOR_PARTY"
-PARTIES, PROVIDER = ("alice", "bob"), "james"
 
-
-def current() -> Session:
-    """The active session; the first use makes one: deployed where the environment says so."""
-    if not _stack:
-        init()
-    return _stack[-1]
+def enter(session: Session) -> Session:
+    """Make a session the active one."""
+    _stack.append(session)
+    return session
 
 
 def active() -> Session | None:
     """The active session, or None where none was made yet."""
     return _stack[-1] if _stack else None
-
-
-def configured_party() -> str | None:
-    """The party that the environment says this process is; None where sessions are simulated."""
-    return os.environ.get(PARTY_VARIABLE) if os.environ.get(CONFIG_VARIABLE) else None
-
-
-def init(
-    parties: Sequence[str] | None = None,
-    provider: str | None = None,
-    *,
-    config: str | os.PathLike[str] | None = None,
-    party: str | None = None,
-    precision: int = 16,
-    base: int = 2,
-    seed: int | None = None,
-    link: str | None = None,
-    timeout: float | None = None,
-) -> Session:
-    """Make the active session.
-
-    Without a configuration it is simulated: every party and the provider in this process.
-    parties: two or more distinct names, by default alice and bob. provider: another name, by
-    default james. seed: makes the run repeatable, for tests only (shares then follow from the seed
-    and protect nothing).
-    With `config`, a parties.toml, or the variable MPCTENSOR_CONFIG in the environment, this
-    process plays one party, `party` or MPCTENSOR_PARTY, and init waits for the others; names then
-    come from the file. timeout: seconds without a word before a peer counts as lost, instead of
-    the file's. torch's global generator starts from a seed that all parties share.
-    precision: digits of fixed point in `base` (2: bits, 10: decimal digits). link: "wan" takes a
-    round off every comparison (and ReLU, maximum, ...) for four to five times the bytes from the
-    provider: for parties whose messages take long; "lan" otherwise, or what the file says.
-    Use as a context manager to close it at the end. Raises SessionError for bad names, files or
-    settings, PeerError where a member does not turn up or is not who it should be.
-    """
-    unit = check_precision(precision, base)
-    path = config or os.environ.get(CONFIG_VARIABLE) or None
-    if path is None:
-        names = check_names(PARTIES if parties is None else parties, provider or PROVIDER)
-        session = simulated(
-            names, provider or PROVIDER, unit=unit, seed=seed, link=check_link(link or "lan")
-        )
-    else:
-        line_up = load(path)
-        line_up = replace(
-            line_up, link=check_link(link or line_up.link), timeout=timeout or line_up.timeout
-        )
-        _check_deployed(line_up, parties, provider, seed)
-        session = _deployed(line_up, party or os.environ.get(PARTY_VARIABLE), unit)
-    _stack.append(session)
-    return session
-
-
-def _check_deployed(
-    config: Config, parties: Sequence[str] | None, provider: str | None, seed: int | None
-) -> None:
-    if seed is not None:
-        raise SessionError(
-            "`seed` makes shares predictable; it is for simulated sessions only: leave it out"
-        )
-    if parties is not None and tuple(parties) != config.names:
-        raise SessionError(
-            f"`parties` is {', '.join(parties)}, but {config.path} has {', '.join(config.names)}:"
-            " leave it out, or name the same"
-        )
-    if provider is not None and provider != config.provider.name:
-        raise SessionError(
-            f"`provider` is {provider!r}, but {config.path} has {config.provider.name!r}: leave it"
-            " out, or name the same"
-        )
-
-
-def _deployed(config: Config, party: str | None, unit: int) -> Session:
-    """This process's part of a session between processes."""
-    if party is None:
-        raise SessionError(
-            f"{config.path} is of {', '.join(config.names)}; say which one this process is, by"
-            f" `party` or the variable {PARTY_VARIABLE}"
-        )
-    if party not in config.names:
-        raise SessionError(f"{party!r} is no party of {config.path}: {', '.join(config.names)}")
-    meter = Meter()
-    settings = {"version": VERSION, "unit": unit, "link": config.link}
-    member = join(config, party, meter, settings, _replica())
-    session = Session(
-        config.names,
-        config.provider.name,
-        unit=unit,
-        keys={member.me: member.keys},
-        provider=member.provider,
-        transport=member.transport,
-        meter=meter,
-        public_seed=member.public_seed,
-        link=config.link,
-    )
-    start = derive(member.public_seed, "torch", b"")
-    torch.manual_seed(int.from_bytes(start[:8], "little") >> 1)
-    _at_exit(session)
-    return session
-
-
-def _replica() -> int:
-    """Which of a party's replicas this process is: its rank where torch.distributed runs."""
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return int(distributed.get_rank())
-    return 0
-
-
-def _at_exit(session: Session) -> None:
-    """However this process ends, the peers hear of it: goodbye, or that the script failed."""
-    previous = sys.excepthook
-
-    def note(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        session.abort(reason(error))
-        previous(kind, error, trace)
-
-    sys.excepthook = note
-    atexit.register(session.close)
-
-
-def check_names(parties: Sequence[str], provider: str) -> tuple[str, ...]:
-    if isinstance(parties, str):
-        raise SessionError(f"`parties` is the single name {parties!r}; pass a tuple of two or more")
-    names = tuple(parties)
-    if len(names) < 2:
-        raise SessionError(f"`parties` has {len(names)} name(s); shares need at least two parties")
-    for name in (*names, provider):
-        if not isinstance(name, str) or not name:
-            raise SessionError(f"{name!r} is not a name; parties and provider are named by strings")
-    if len(set(names)) < len(names):
-        raise SessionError(f"`parties` names someone twice: {', '.join(names)}")
-    if provider in names:
-        raise SessionError(
-            f"the provider {provider!r} is also a party; it knows every mask, so it must be another"
-        )
-    return names
-
-
-def simulated(
-    names: Sequence[str],
-    provider_name: str,
-    *,
-    unit: int,
-    seed: int | None = None,
-    link: str = "lan",
-    local: Sequence[int] | None = None,
-    transport: Transport | None = None,
-    provider: Provider | None = None,
-) -> Session:
-    """A session in one process. local, transport, provider: stand-ins that tests put in place."""
-    fresh = _seeds(seed)
-    n = len(names)
-    members = [fresh() for _ in range(n + 1)]
-    nonce = blake2b(b"".join(members), digest_size=32).digest()
-    provider_seeds = [fresh() for _ in range(n)]
-    pairs = {(p, q): fresh() for p in range(n) for q in range(p + 1, n)}
-    public_seed = fresh()
-    keys = {}
-    for p in range(n) if local is None else local:
-        peers = {q: pairs[min(p, q), max(p, q)] for q in range(n) if q != p}
-        keys[p] = PartyKeys(provider_seeds[p], peers, nonce)
-    meter = Meter()
-    return Session(
-        names,
-        provider_name,
-        unit=unit,
-        keys=keys,
-        provider=provider or Dealer(provider_seeds, nonce),
-        transport=transport or SimulatedTransport(n, meter),
-        meter=meter,
-        public_seed=public_seed,
-        link=link,
-    )
-
-
-def _seeds(seed: int | None) -> Any:
-    """A source of 32-byte seeds: the operating system, or a repeatable one for tests."""
-    if seed is None:
-        return lambda: secrets.token_bytes(32)
-    counter = iter(range(1 << 62))
-    root = str(int(seed)).encode()
-    return lambda: blake2b(root, digest_size=32, salt=next(counter).to_bytes(8, "little")).digest()

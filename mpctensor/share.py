@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,6 +42,9 @@ class Facts:
 
     scale: the value is the ring element (as a signed integer) divided by this positive integer.
     unit: the scale to which operands are truncated before a product; 1 for integers and bools.
+    shown: the finest scale at which the value may be decrypted, at least the unit. It is infinite
+    unless a product of secrets still waits for its truncation: the digits below it would give away
+    the factors.
     public: the ring elements themselves (flat, storage layout) when every party knows them.
     mask, opened, known: the mask's id, the flat opened value x + r, and which positions of it are
     valid (True: all of them).
@@ -48,11 +52,15 @@ class Facts:
     exactly this value and vanish with it.
     """
 
-    __slots__ = ("derived", "known", "mask", "opened", "public", "scale", "torch_version", "unit")
+    __slots__ = (
+        *("derived", "known", "mask", "opened", "public", "scale", "shown", "torch_version"),
+        "unit",
+    )
 
-    def __init__(self, scale: int, unit: int, public: Tensor | None = None) -> None:
+    def __init__(self, scale: int, unit: int, shown: float, public: Tensor | None = None) -> None:
         self.scale = scale
         self.unit = unit
+        self.shown = shown
         self.public = public
         self.mask: int | None = None
         self.opened: Tensor | None = None
@@ -95,16 +103,19 @@ class Share:
         scale: int,
         unit: int,
         public: Tensor | None = None,
+        shown: float | None = None,
     ) -> Share:
-        """A share on fresh storages. public: the ring elements where everybody knows them."""
+        """A share on fresh storages. public: the ring elements where everybody knows them.
+
+        shown: as in `Facts`; the unit where nothing is said, as for a fresh product.
+        """
         share = Share(session, tuple(parts), dtype)
         part = share.here
-        if (
-            public is not None
-            and public.untyped_storage().nbytes() != part.untyped_storage().nbytes()
-        ):
-            public = public.clone(memory_format=torch.contiguous_format)
-        facts = Facts(scale, unit, None if public is None else flat_storage(public))
+        if public is not None:
+            facts = Facts(scale, unit, inf, _in_storage_of(part, public))
+        else:
+            finest = unit if shown is None else shown
+            facts = Facts(scale, unit, inf if finest >= scale else finest)
         facts.torch_version = _version(part)
         setattr(part.untyped_storage(), FACTS, facts)
         return share
@@ -137,6 +148,10 @@ class Share:
     @property
     def unit(self) -> int:
         return self.facts.unit
+
+    @property
+    def shown(self) -> float:
+        return self.facts.shown
 
     @property
     def public(self) -> Tensor | None:
@@ -182,7 +197,9 @@ class Share:
         if getattr(storage, FACTS, None) is None:
             facts, public = self.facts, self.public
             known = None if public is None else fn(public)
-            return Share.make(self.session, parts, out.dtype, facts.scale, facts.unit, known)
+            return Share.make(
+                self.session, parts, out.dtype, facts.scale, facts.unit, known, facts.shown
+            )
         return out
 
     def split(self, fn: Callable[[Tensor], Sequence[Tensor]]) -> list[Share]:
@@ -204,6 +221,11 @@ class Share:
         value: already at the scale of this storage, or at `scale`, which the storage adopts; only
         a share that covers its whole storage may adopt a new scale.
         """
+        if value.session is not self.session:
+            raise SessionError(
+                f"a value of {value.session!r} cannot be written into a tensor of {self.session!r}:"
+                " decrypt() it and encrypt it again in the other's session"
+            )
         facts = self.facts
         sources = value.parts
         if _overlap(self.here, value.here):
@@ -216,10 +238,23 @@ class Share:
         facts.forget()
         if scale is not None:
             facts.scale = scale
+        facts.shown = value.shown if self.whole else min(facts.shown, value.shown)
         facts.public = keep
         for p in self.session.local:
             self.parts[p].copy_(sources[p])
         facts.torch_version = max(facts.torch_version, _version(self.here))
+
+
+def _in_storage_of(part: Tensor, public: Tensor) -> Tensor:
+    """A public value laid out as the storage of the parts is; zero where the part shows nothing."""
+    alike = public.stride() == part.stride() and public.storage_offset() == part.storage_offset()
+    if alike and public.untyped_storage().nbytes() == part.untyped_storage().nbytes():
+        return flat_storage(public)
+    n = part.untyped_storage().nbytes() // 8
+    places = torch.arange(n).as_strided(part.shape, part.stride(), part.storage_offset())
+    flat = torch.zeros(n, dtype=torch.int64)
+    flat[places.reshape(-1)] = public.reshape(-1)  # a copy would refuse places shown twice
+    return flat
 
 
 def flat_storage(tensor: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ raw shares by accident.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -16,8 +17,8 @@ import torch
 from torch import Tensor
 from torch._C import DisableTorchFunctionSubclass
 
-from .encoding import describe_scale
-from .errors import MPCError, SecretLeakError, UnsupportedOperationError
+from .errors import MPCError, SecretLeakError, SessionError, UnsupportedOperationError
+from .grid import Grid
 from .ops.creation import write
 from .ops.deferred import Deferred
 from .ops.fallback import (
@@ -27,10 +28,11 @@ from .ops.fallback import (
     rewritten,
     written_arguments,
 )
-from .ops.guard import check_targets, guarded
+from .ops.guard import ACCUMULATING, check_leaf, check_lists, check_targets, guarded
 from .ops.refusals import spoken, unsupported
 from .ops.registry import ATEN, FRONT, REFUSED, SHAPE_ONLY
 from .protocols import reveal_value
+from .protocols import same_session as check_same_session
 from .share import Share
 
 
@@ -73,8 +75,9 @@ class SharedTensor(torch.Tensor):
 
     @property
     def shares(self) -> tuple[Tensor, ...]:
-        """Copies of the int64 share tensors that this process holds."""
+        """Copies of the int64 share tensors that this process holds. SessionError once closed."""
         share = self._share
+        share.session.check_open()
         return tuple(share.parts[p].clone() for p in share.session.local)
 
     def decrypt(self, dst: str | Sequence[str] | None = None) -> Tensor | None:
@@ -82,12 +85,10 @@ class SharedTensor(torch.Tensor):
 
         With `dst` the other parties get None: a branch on that differs between parties, and code
         after it must not differ in what it computes on secrets. The shared form stays as it is.
+        Values in base 10 are given on their decimal grid. Raises SessionError for unknown or no
+        names.
         """
-        share = self._share
-        names = (dst,) if isinstance(dst, str) else dst
-        receivers = None if names is None else [share.session.index(name, "dst") for name in names]
-        with share.session.meter.operation("decrypt"):
-            return reveal_value(share, receivers)
+        return decrypted(self, dst)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         held = self._held
@@ -100,7 +101,7 @@ class SharedTensor(torch.Tensor):
         with DisableTorchFunctionSubclass():
             facts = [f"shape={tuple(self.shape)}", f"dtype={self.dtype}"]
             if held.dtype.is_floating_point:
-                facts.append(f"precision={describe_scale(held.unit)}")
+                facts.append(f"precision={Grid.of_unit(held.unit)}")
             facts.append(f"parties=({', '.join(held.session.names)})")
             if self.grad_fn is not None:
                 facts.append(f"grad_fn=<{self.grad_fn.name()}>")
@@ -158,10 +159,11 @@ class SharedTensor(torch.Tensor):
             if torch.is_grad_enabled():
                 args = [guarded(a) for a in args]
                 kwargs = {k: guarded(v) for k, v in kwargs.items()} if kwargs else kwargs
-            if handler is not func:
-                witness(_session_of([*args, *kwargs.values()]), name, args, kwargs)
             with _Named(None if name.startswith("__") else name):  # x + y is known as `add`
-                return handler(*args, **kwargs)
+                if handler is func:
+                    return func(*args, **kwargs)
+                witness(_session_of([*args, *kwargs.values()]), name, args, kwargs)
+                return _caught_whole(handler, func, args, kwargs)
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
@@ -180,6 +182,22 @@ class SharedTensor(torch.Tensor):
         return plan.run(args, kwargs or {})
 
 
+def decrypted(
+    tensor: SharedTensor, dst: str | Sequence[str] | None, *, exact: bool = False
+) -> Tensor | None:
+    """The plain value. exact: with digits that wait for a truncation (see `reveal_value`)."""
+    share = tensor._share
+    names = (dst,) if isinstance(dst, str) else dst
+    if names is not None and not names:
+        raise SessionError("`dst` names nobody: leave it out for all parties to learn the value")
+    receivers = None if names is None else [share.session.index(name, "dst") for name in names]
+    with share.session.operation("decrypt"):
+        value = reveal_value(share, receivers, exact=exact)
+    grid = Grid.of_unit(share.unit)
+    decimal = value is not None and value.is_floating_point() and grid.guarded and not exact
+    return grid.nearest(value) if decimal else value  # type: ignore[arg-type]
+
+
 def wrap(share: Share | Deferred, requires_grad: bool = False) -> SharedTensor:
     """A SharedTensor around a share."""
     return SharedTensor(share, requires_grad)
@@ -194,22 +212,30 @@ def unwrap(tensor: SharedTensor) -> Share:
 _TRANSPARENT = {"__get__", "__set__", "__delete__", "backward", "grad", "register_hook"}
 
 
+class _Outermost(threading.local):
+    """The name of the call that this thread is in."""
+
+    name: str | None = None
+
+
+_outermost = _Outermost()
+
+
 class _Named:
     """Remembers the outermost function that the user called, for messages and cost tables."""
 
-    current: str | None = None
     __slots__ = ("name", "outer")
 
     def __init__(self, name: str | None) -> None:
         self.name = name
 
     def __enter__(self) -> None:
-        self.outer = _Named.current
+        self.outer = _outermost.name
         if self.outer is None:
-            _Named.current = self.name
+            _outermost.name = self.name
 
     def __exit__(self, *exception: Any) -> None:
-        _Named.current = self.outer
+        _outermost.name = self.outer
 
 
 class Plan:
@@ -221,12 +247,16 @@ class Plan:
         self.written = written_arguments(func)
         self.handler, self.on_wrappers = _resolved(func)
         self.reshapes = reshapes_in_place(func)
+        self.foreach = is_foreach(func) and func._schema.name.endswith("_")
+        self.accumulates = self.name in ACCUMULATING
         self.views = any(r.alias_info and not r.alias_info.is_write for r in func._schema.returns)
         self._depth = 0
 
     def run(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if self.written:
-            check_targets(self.user_name, [self._argument(w, args, kwargs) for w in self.written])
+            self._check_written(args, kwargs)
+        if self.accumulates:
+            check_leaf()
         if self.handler is None:
             return self._run_on_wrappers(args, kwargs)
         lazy = self.func in SHAPE_ONLY
@@ -234,11 +264,13 @@ class Plan:
         bare = [_bare(a, lazy, found) for a in args]
         options = {k: _bare(v, lazy, found) for k, v in kwargs.items()} if kwargs else kwargs
         session = found[0].session
-        session.check_open()
-        if not self.views:
-            witness(session, self.name, bare, options)
+        for share in found:
+            if share.session is not session:
+                check_same_session(*found)
         try:
-            with session.meter.operation(self.user_name):
+            with session.operation(self.user_name):
+                if not self.views:
+                    witness(session, self.name, bare, options)
                 out = self.handler(*bare, **options)
                 if self.reshapes:
                     become(args[0], out)
@@ -251,23 +283,30 @@ class Plan:
             raise
         return self._argument(self.written[0], args, kwargs) if self.written else _wrapped(out)
 
+    def _check_written(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        targets = [self._argument(place, args, kwargs) for place in self.written]
+        if self.foreach:
+            check_lists(self.user_name, targets[0], [*args[1:], *kwargs.values()])
+        else:
+            check_targets(self.user_name, targets)
+
     @property
     def user_name(self) -> str:
-        return _Named.current or self.name
+        return _outermost.name or self.name
 
     def _run_on_wrappers(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if self.func in REFUSED:
             sentence = spoken(_session_of([*args, *kwargs.values()]), REFUSED[self.func])
             raise SecretLeakError(f"`{self.user_name}` {sentence}")
-        if self.on_wrappers is None or self._depth > DEEPEST:
+        if self.on_wrappers is None:
             raise UnsupportedOperationError(unsupported(self.user_name, self.func))
         session = _session_of([*args, *kwargs.values()])
-        self._depth += 1
-        try:
-            with _Named(self.name), session.meter.operation(self.user_name):
-                out = self.on_wrappers(*args, **kwargs)
-        finally:
-            self._depth -= 1
+        with _Named(self.name), session.operation(self.user_name):
+            self._depth += 1
+            try:
+                out = NotImplemented if self._depth > DEEPEST else self.on_wrappers(*args, **kwargs)
+            finally:
+                self._depth -= 1
         if out is NotImplemented:
             raise UnsupportedOperationError(unsupported(self.user_name, self.func))
         return out
@@ -278,7 +317,7 @@ class Plan:
         return args[position] if position < len(args) else kwargs.get(name)
 
 
-DEEPEST = 4  # an overload inside its own decomposition more often than this never ends
+DEEPEST = 5  # an overload inside its own decomposition more often than this never ends
 _PLANS: dict[Any, Plan] = {}
 
 
@@ -357,6 +396,22 @@ def _public_facts(values: Iterable[Any]) -> Iterable[Any]:
             yield from _public_facts(value)
         elif isinstance(value, (int, float, str, torch.dtype)) or type(value) is Tensor:
             yield value
+
+
+def _caught_whole(
+    handler: Callable[..., Any], func: Any, args: Sequence[Any], kwargs: dict[str, Any]
+) -> Any:
+    """A function of the front door; its errors speak of the user's function, or are torch's own."""
+    try:
+        return handler(*args, **kwargs)
+    except NotImplementedError as error:
+        raise _named(error, _outermost.name or func.__name__) from error
+    except MPCError:
+        raise
+    except (RuntimeError, ValueError, IndexError, TypeError):
+        if "out" not in kwargs:  # which would be written to
+            _raise_as_torch(func, args, kwargs)
+        raise
 
 
 def _named(error: NotImplementedError, name: str) -> UnsupportedOperationError:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from mpctensor.encoding import encode
-from mpctensor.session import Session, simulated
+from mpctensor.session import Session
 from mpctensor.share import Share
+from mpctensor.starting import simulated
 from mpctensor.transport import Meter, Opening, SimulatedTransport
 
 NAMES = ("alice", "bob", "carol", "dave", "erin")

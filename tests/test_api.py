@@ -363,3 +363,92 @@ def test_shares_do_not_follow_torchs_seed():
     one = mpctensor.encrypt(X).shares[0]
     torch.manual_seed(1)
     assert not torch.equal(one, mpctensor.encrypt(X).shares[0])
+
+
+# Decimal digits
+
+
+def test_decimals_are_cut_toward_zero_and_shown_on_their_grid():
+    x = torch.tensor([1.2345678, -1.9999, 0.29, -0.0009])
+    shared = mpctensor.encrypt(x, base=10, precision=3)
+    assert_close(shared.decrypt(), torch.tensor([1.234, -1.999, 0.29, 0.0]), 0.01)
+    assert_close((shared / 7).decrypt(), torch.tensor([0.176, -0.286, 0.041, 0.0]), 0.01)
+    assert "precision=3 fractional digits" in repr(shared)
+
+
+def test_decimals_are_carried_with_guard_digits():
+    x = mpctensor.encrypt(torch.full((1,), 1.0), base=10, precision=2)
+    thirds = x / 3 * x  # a product truncates its operands
+    assert_close((thirds * 3).decrypt(), torch.ones(1), 0.01)
+
+
+def test_default_digits():
+    assert mpctensor.encrypt(X, base=10)._share.unit == 10**5
+    with mpctensor.init(base=10, precision=4):
+        for x in (mpctensor.encrypt(X), mpctensor.encrypt(X, base=10)):
+            assert x._share.unit == 10**6 and "4 fractional digits" in repr(x)
+        assert mpctensor.encrypt(X, precision=8)._share.unit == 2**8
+    with mpctensor.init(base=10):
+        assert mpctensor.encrypt(X)._share.unit == 10**5
+
+
+@pytest.mark.parametrize("options", [{"base": 7}, {"base": 10, "precision": 6}, {"base": "2"}])
+def test_bases_that_do_not_exist_and_digits_that_do_not_fit(options):
+    with pytest.raises(SessionError, match="base"):
+        mpctensor.encrypt(X, **options)
+
+
+def test_learning_in_decimals():
+    """Twenty steps end within a few points of the grid of plaintext training."""
+    x, y = on_grid(4, 2), on_grid(4, 1, seed=1)
+    plain = nn.Linear(2, 1)
+    model = mpctensor.encrypt(copy.deepcopy(plain), base=10)
+    hidden = (mpctensor.encrypt(x, base=10), mpctensor.encrypt(y, base=10))
+    for net, data, goal in ((plain, x, y), (model, *hidden)):
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        for _ in range(20):
+            optimizer.zero_grad()
+            F.mse_loss(net(data), goal).backward()
+            optimizer.step()
+    assert torch.allclose(mpctensor.decrypt(model).weight, plain.weight, atol=3e-3)
+
+
+# Shapes, receivers, state dicts
+
+
+def test_shape_beside_a_value():
+    assert mpctensor.encrypt(X, shape=X.shape).shape == X.shape
+    with pytest.raises(SessionError, match=r"\(5,\).*\(3, 4\)"):
+        mpctensor.encrypt(X, shape=(5,))
+    with pytest.raises(SessionError, match="one tensor, not Linear"):
+        mpctensor.encrypt(nn.Linear(2, 2), shape=(2, 2))
+
+
+def test_decrypting_to_nobody():
+    x = mpctensor.encrypt(X)
+    for call in (lambda: x.decrypt(dst=[]), lambda: mpctensor.decrypt([x], dst=())):
+        with pytest.raises(SessionError, match="names nobody"):
+            call()
+
+
+def test_state_dicts_keep_their_counters_and_versions():
+    def trained():
+        net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+        net(X)
+        return net
+
+    source, target = trained(), mpctensor.encrypt(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
+    state = mpctensor.encrypt(source.state_dict())
+    assert type(state) is OrderedDict and state._metadata == source.state_dict()._metadata
+    assert not isinstance(state["1.num_batches_tracked"], SharedTensor)
+    assert isinstance(state["1.running_mean"], SharedTensor)
+    target.load_state_dict(state)
+    back = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    plain = mpctensor.decrypt(target.state_dict())
+    assert plain._metadata == source.state_dict()._metadata
+    back.load_state_dict(plain)
+    for name, value in source.state_dict().items():
+        assert_close(back.state_dict()[name], value, 1)
+    nested = mpctensor.encrypt({"model": source.state_dict(), "epoch": torch.tensor(3)})
+    assert not isinstance(nested["model"]["1.num_batches_tracked"], SharedTensor)
+    assert isinstance(nested["epoch"], SharedTensor)

@@ -11,6 +11,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 def test_example(capsys: pytest.CaptureFixture[str]) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(example.splitlines()) <= 12
     exec(compile(example, "README.md", "exec"), {})
     losses = [float(line[len("tensor(") : -1]) for line in capsys.readouterr().out.splitlines()]
     assert len(losses) == 20 and losses[-1] < losses[0]

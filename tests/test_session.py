@@ -1,12 +1,16 @@
 """Sessions: names, life, settings, and what goes wrong."""
 
+import threading
+
 import pytest
 import torch
+import torch.nn.functional as F
 
+import mpctensor
 from mpctensor import protocols as mpc
 from mpctensor import session as sessions
 from mpctensor.errors import MPCError, SessionError
-from mpctensor.session import current, init
+from mpctensor.starting import current, init
 from mpctensor.transport import cost
 from tests.sharing import make_session, raw_of, share_raw, value_of
 
@@ -40,6 +44,90 @@ def test_close_ends_a_session_anywhere_on_the_stack() -> None:
     assert current() is outer
 
 
+WRITES = {
+    "copy_": lambda x, y: x.copy_(y),
+    "setitem": lambda x, y: x.__setitem__(0, y[0]),
+    "foreach": lambda x, y: torch._foreach_copy_([x], [y]),
+    "out": lambda x, y: torch.add(y, 1, out=x),
+    "add_": lambda x, y: x.add_(y),
+    "where": lambda x, y: x.copy_(torch.where(torch.tensor([True, False, True]), y, 0.0)),
+    "masked_fill_": lambda x, y: x.masked_fill_(torch.tensor([True, False, True]), y[0]),
+    "lists": lambda x, y: torch._foreach_add([x, y], [x, y]),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("names", [("c", "d"), ("c", "d", "e")])
+def test_a_value_of_another_session_is_never_written(write: str, names: tuple[str, ...]) -> None:
+    plain = torch.tensor([1.0, 2.0, 3.0])
+    with init(("a", "b"), "p"):
+        x = mpctensor.encrypt(plain)
+        with init(names, "q"):
+            y = mpctensor.encrypt(plain + 6)
+            if write == "lists":  # each pair is of one session: nothing meets
+                WRITES[write](x, y)
+                return
+            with pytest.raises(SessionError, match="session"):
+                WRITES[write](x, y)
+        with pytest.raises(SessionError, match="session"):
+            WRITES[write](x, y)
+        assert torch.equal(x.decrypt(), plain)
+
+
+def test_the_shares_of_a_closed_session_are_gone() -> None:
+    with init() as session:
+        x = mpctensor.encrypt(torch.ones(2))
+        assert len(x.shares) == 2
+    with pytest.raises(SessionError, match="closed"):
+        x.shares  # noqa: B018
+    assert session._provider is None and not session._keys and not session._public_seed
+
+
+def test_reprs_show_no_keys() -> None:
+    session = make_session()
+    dealt = session.deal("wrap", (), (4, 16))
+    assert dealt.corrections is not None
+    shown = " ".join(map(repr, (dealt, session, session._provider, *session._keys.values())))
+    secret = (session._public_seed, *session._provider._seeds)  # type: ignore[union-attr]
+    for words in (*dealt.keys.values(), *dealt.corrections, *secret):
+        assert repr(words) not in shown
+
+
+def test_threads_take_turns() -> None:
+    plain = [torch.randint(-8, 8, (100, 100)).float() for _ in range(4)]
+    with init():
+        for _ in range(10):
+            shared = mpctensor.encrypt(plain[0].clone())
+            outcomes: list[bool] = []
+
+            def work(other: torch.Tensor, x: torch.Tensor = shared, seen: list = outcomes) -> None:
+                y = mpctensor.encrypt(other.clone())
+                seen.append(bool(torch.equal((x * y).decrypt(), plain[0] * other)))
+                seen.append(bool(torch.equal((x > 0).decrypt(), plain[0] > 0)))
+                seen.append(bool(torch.equal(torch.relu(x).decrypt(), plain[0].relu())))
+
+            threads = [threading.Thread(target=work, args=(other,)) for other in plain]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(outcomes) == 12 and all(outcomes)
+
+
+def test_threads_settle_a_deferred_loss_once() -> None:
+    with init():
+        x = mpctensor.encrypt(torch.randn(4, 3))
+        loss = F.cross_entropy(x, torch.tensor([0, 1, 2, 0]))
+        values: list[float] = []
+        work = lambda: values.append(loss.decrypt().item())  # noqa: E731
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(values) == 4 and len(set(values)) == 1
+
+
 BAD = {
     "one party": ({"parties": ("alice",)}, "at least two"),
     "no party": ({"parties": ()}, "at least two"),
@@ -54,8 +142,7 @@ BAD = {
     "fractional precision": ({"precision": 1.5}, "whole number"),
     "base": ({"base": 3}, "use 2"),
     "link": ({"link": "wifi"}, "`link` is 'wifi'; use 'lan' .* or 'wan'"),
-    "no link": ({"link": None}, "`link` is None"),
-    "config": ({"config": "parties.toml"}, "config"),
+    "no such file": ({"config": "nowhere.toml"}, "nowhere.toml cannot be read"),
 }
 
 

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from ..errors import MissingCheckpointError, SessionError
 from ..protocols import announce
-from ..session import Session, current
+from ..session import Session
 from ..share import ABSENT, Share
+from ..starting import current
 from ..tensor import SharedTensor, wrap
 from .file import Reader, opened
 from .header import Entry, Header, Malformed
@@ -61,7 +62,7 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
 def save_in(session: Session, obj: Any, path: str | os.PathLike[str]) -> None:
     """`save` in a given session."""
     session.check_open()
-    with session.meter.operation("save"):
+    with session.operation("save"):
         inventory = Inventory(session)
         tree = inventory.describe(obj)
         slots = Slots(session, path)
@@ -155,7 +156,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 def load_in(session: Session, path: str | os.PathLike[str]) -> Any:
     """`load` in a given session."""
     session.check_open()
-    with session.meter.operation("load"):
+    with session.operation("load"):
         slots = Slots(session, path)
         slots.look(thoroughly=True)
         said = announce(session, FLAG.pack(slots.started) + _told(slots))

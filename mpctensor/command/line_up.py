@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..session import check_names
+from ..starting import check_names
 
 HEADER = """\
 # Every member has this file. Replace the addresses; in your own copy, your own address is the one

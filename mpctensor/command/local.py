@@ -18,7 +18,7 @@ from time import monotonic, sleep
 from types import FrameType
 from typing import NoReturn
 
-from ..session import CONFIG_VARIABLE, PARTY_VARIABLE
+from ..starting import CONFIG_VARIABLE, PARTY_VARIABLE
 from .lifeline import LOST_A_PEER, READY, VARIABLE
 from .output import Reader, Screen, label
 from .throwaway import deployment

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from ..deployment import Config, load
 from ..errors import MPCError, PeerError
-from ..session import CONFIG_VARIABLE, PARTIES, PARTY_VARIABLE, PROVIDER
+from ..starting import CONFIG_VARIABLE, PARTIES, PARTY_VARIABLE, PROVIDER
 from . import lifeline, local
 from .usage import Parser, UsageError, add_config, add_name, config_path, names, need_file
 

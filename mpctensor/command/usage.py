@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import NoReturn
 
-from ..session import CONFIG_VARIABLE, PARTY_VARIABLE
+from ..starting import CONFIG_VARIABLE, PARTY_VARIABLE
 
 DEFAULT_CONFIG = "parties.toml"
 

@@ -4,6 +4,6 @@ A function is caught here only where its pieces would index with a secret, repea
 show a value; everything else is an aten op in `ops`.
 """
 
-from . import losses, maxima, recurrent, refusals
+from . import finite, losses, maxima, recurrent, refusals
 
-__all__ = ["losses", "maxima", "recurrent", "refusals"]
+__all__ = ["finite", "losses", "maxima", "recurrent", "refusals"]

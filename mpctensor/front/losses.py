@@ -16,7 +16,7 @@ from torch import Tensor
 from .. import protocols as mpc
 from ..errors import UnsupportedOperationError
 from ..ops.deferred import Deferred
-from ..ops.loss import picking
+from ..ops.loss import picking, total_of
 from ..ops.operands import exact, factor, retag
 from ..ops.pointwise import scaled
 from ..ops.registry import front
@@ -24,40 +24,61 @@ from ..share import Share
 from ..tensor import SharedTensor, wrap
 
 
+class _Versions:
+    """Whether values are still what they were: a token with each, which a write drops."""
+
+    def __init__(self, *shares: Share) -> None:
+        self._facts = [(s, s.facts.derived.setdefault(UNCHANGED, object())) for s in shares]
+
+    @property
+    def unchanged(self) -> bool:
+        return all(s.facts.derived.get(UNCHANGED) is token for s, token in self._facts)
+
+
+UNCHANGED = "unchanged"
+
+
 class _Logits:
-    """Predictions and targets of a cross entropy; softmax and losses are worked out when needed."""
+    """Predictions and targets of a cross entropy; softmax and losses are worked out when needed.
+
+    The loss is that of the values at the time of the call, as in torch, so copies are kept for the
+    case that one is written to before somebody asks (an optimizer steps on the predictions). The
+    gradient asks for them unchanged, as in torch.
+    """
+
+    needs_gradient = False
 
     def __init__(self, x: Share, goal: Share) -> None:
-        self.x, self.goal = x, goal
+        self._now, self._then = (x, goal), (x.clone(), goal.clone())
+        self._versions = _Versions(x, goal)
         self._probabilities: Share | None = None
-        self._unchanged = x.facts.derived.setdefault(UNCHANGED, object())
+
+    def _values(self) -> tuple[Share, Share]:
+        """(predictions, targets) of the call; the originals have openings that can be reused."""
+        return self._now if self._versions.unchanged else self._then
+
+    def for_gradient(self) -> tuple[Share, Share]:
+        """(predictions, targets); RuntimeError where one was changed."""
+        if not self._versions.unchanged:
+            raise RuntimeError(
+                "the predictions or the targets of a cross entropy were changed in place before its"
+                " gradient was asked for; clone() them first"
+            )
+        return self._now
 
     def probabilities(self) -> Share:
         if self._probabilities is None:
-            self._check()
-            self._probabilities = mpc.softmax(self.x, 1)
+            self._probabilities = mpc.softmax(self._values()[0], 1)
         return self._probabilities
 
     def losses(self) -> Share:
         """-sum(target log_softmax) per sample; with the softmax that a backward pass will need."""
-        self._check()
+        x, goal = self._values()
         if self._probabilities is None and self.needs_gradient:
-            self._probabilities, logarithms = mpc.softmax_and_log(self.x, 1)
+            self._probabilities, logarithms = mpc.softmax_and_log(x, 1)
         else:
-            logarithms = mpc.log_softmax(self.x, 1)
-        return mpc.neg(mpc.total(mpc.mul(logarithms, self.goal), [1]))
-
-    needs_gradient = False
-
-    def _check(self) -> None:
-        if self.x.facts.derived.get(UNCHANGED) is not self._unchanged:
-            raise RuntimeError(
-                "the predictions of a cross entropy were changed in place before its value or"
-                " gradient was asked for; clone() them first"
-            )
-
-
-UNCHANGED = "unchanged"  # kept with a value until it is written to
+            logarithms = mpc.log_softmax(x, 1)
+        return mpc.neg(mpc.total(mpc.mul(logarithms, goal), [1]))
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -71,25 +92,51 @@ class _CrossEntropy(torch.autograd.Function):
         share = x._share
         goal = target._share if isinstance(target, SharedTensor) else factor(share, target)
         ctx.logits = logits = _Logits(share, goal)
+        ctx.save_for_backward(x, target)
         logits.needs_gradient = ctx.needs_input_grad[0]
         size = (share.shape[0], *share.shape[2:])
 
         def compute() -> Share:
-            with share.session.meter.operation("cross_entropy"):
+            with share.session.operation("cross_entropy"):
                 return retag(logits.losses(), x.dtype)
 
         return wrap(Deferred(share.session, size, x.dtype, share.unit, compute))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        """g (softmax * sum(target) - target)."""
-        gradient = gradients[0]._share.map(lambda part: part.unsqueeze(1))
-        goal = ctx.logits.goal
-        with gradient.session.meter.operation("cross_entropy_backward"):
-            probabilities, mass = ctx.logits.probabilities(), _mass(goal)
-            pulled = probabilities if mass is None else mpc.mul(probabilities, mass)
-            out = mpc.mul(mpc.sub(pulled, goal), gradient)
-        return wrap(retag(out, gradients[0].dtype)), None
+        """g (softmax sum(target) - target), and -g log_softmax for a target that asks for it."""
+        gradient = gradients[0].unsqueeze(1)
+        if torch.is_grad_enabled():
+            return _differentiable_gradients(ctx, gradient)
+        share, to_x, to_target = gradient._share, None, None
+        with share.session.operation("cross_entropy_backward"):
+            x, goal = ctx.logits.for_gradient()
+            if ctx.needs_input_grad[0]:
+                out = mpc.mul(_pull(ctx.logits.probabilities(), goal), share)
+                to_x = wrap(retag(out, gradient.dtype))
+            if ctx.needs_input_grad[1]:
+                out = mpc.neg(mpc.mul(mpc.log_softmax(x, 1), share))
+                to_target = wrap(retag(out, gradient.dtype))
+        return to_x, to_target
+
+
+def _differentiable_gradients(ctx: Any, gradient: Any) -> tuple[Any, Any]:
+    """The same by operations that autograd records, for gradients of gradients."""
+    ctx.logits.for_gradient()
+    x, target = ctx.saved_tensors
+    to_x = to_target = None
+    if ctx.needs_input_grad[0]:
+        to_x = (F.softmax(x, 1) * target.sum(1, keepdim=True) - target) * gradient
+    if ctx.needs_input_grad[1]:
+        to_target = -F.log_softmax(x, 1) * gradient
+    return to_x, to_target
+
+
+def _pull(probabilities: Share, goal: Share) -> Share:
+    """softmax sum(target) - target."""
+    mass = _mass(goal)
+    pulled = probabilities if mass is None else mpc.mul(probabilities, mass)
+    return mpc.sub(pulled, goal)
 
 
 def _mass(goal: Share) -> Share | None:
@@ -198,9 +245,23 @@ class _Reduce(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        gradient = scaled(gradients[0]._share, 1 / ctx.count)
-        size = ctx.size
-        return wrap(gradient.map(lambda part: part.expand(size))), None
+        return _Spread.apply(gradients[0], ctx.count, ctx.size), None
+
+
+class _Spread(torch.autograd.Function):
+    """The gradient of `_Reduce`: the same for each loss."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Any, count: Fraction, size: torch.Size) -> Tensor:
+        ctx.count = count
+        share = gradient._share
+        with share.session.operation("cross_entropy_backward"):
+            out = scaled(share, 1 / count)
+            return wrap(out.map(lambda part: part.expand(size)))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return _Reduce.apply(gradients[0], ctx.count), None, None
 
 
 def _reduced(losses: Any, reduction: str, count: Fraction, single: bool) -> Any:
@@ -208,4 +269,4 @@ def _reduced(losses: Any, reduction: str, count: Fraction, single: bool) -> Any:
         return losses.squeeze(0) if single else losses
     if reduction not in ("mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
-    return _Reduce.apply(losses, count if reduction == "mean" else Fraction(1))
+    return _Reduce.apply(losses, total_of(count) if reduction == "mean" else Fraction(1))

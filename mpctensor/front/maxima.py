@@ -1,13 +1,15 @@
 """Maxima, minima and their positions, max pooling: one tree of comparisons, whose path is kept.
 
-torch's own gradients would compare the result with the input again, or index with a secret. On ties
-the gradient goes to the first winner (torch spreads it evenly in amax and full reductions).
+torch's own gradients would index with a secret. As in torch, on ties the gradient of a maximum
+along a dimension goes to the first winner, and that of amax, amin and of full reductions is spread
+evenly over the winners, which costs a comparison with the result and a division by their count.
 """
 
 from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
@@ -17,19 +19,21 @@ from torch import Tensor
 from .. import protocols as mpc
 from ..ops.operands import filled, retag
 from ..ops.pooling import (
-    Windows,
+    AnyWindows,
     adaptive_max_windows,
     max_pool,
     max_pool_backward,
+    max_pool_picked,
     numbers,
     pool_index,
     windows_of,
 )
-from ..ops.reduce import dims_of
+from ..ops.reduce import average, dims_of, evenly
 from ..ops.registry import FRONT, front
 from ..share import Share
 from ..tensor import SharedTensor, wrap
 
+LinearMap = Callable[[Share], Share]
 Extremum = namedtuple("Extremum", ["values", "indices"])
 
 
@@ -39,7 +43,7 @@ class _Along(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, smallest: bool, box: list[Any]) -> Tensor:
         share = x._share  # type: ignore[attr-defined]
-        with share.session.meter.operation("min" if smallest else "max"):
+        with share.session.operation("min" if smallest else "max"):
             value, ctx.path = (mpc.min_along if smallest else mpc.max_along)(share, -1)
         box.append((share, ctx.path))
         return wrap(retag(value, x.dtype))
@@ -47,13 +51,46 @@ class _Along(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         (gradient,) = gradients
-        return _routed(gradient, ctx.path), None, None
+        return _Linear.apply(gradient, "max_backward", ctx.path.route, ctx.path.pick), None, None
 
 
-def _routed(gradient: Any, path: mpc.Path) -> Tensor:
-    share = gradient._share
-    with share.session.meter.operation("max_backward"):
-        return wrap(path.route(share))
+class _Linear(torch.autograd.Function):
+    """A linear function of a gradient. transposed: its gradient, of which it is the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, g: Any, name: str, direct: LinearMap, transposed: LinearMap) -> Tensor:
+        ctx.label, ctx.direct, ctx.transposed = name, direct, transposed
+        share = g._share
+        with share.session.operation(name):
+            return wrap(retag(direct(share), g.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (gradient,) = gradients
+        out = _Linear.apply(gradient, ctx.label, ctx.transposed, ctx.direct)
+        return out, None, None, None
+
+
+class _Over(torch.autograd.Function):
+    """Extremum over the last dimension; winners share its gradient evenly."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, smallest: bool) -> Tensor:
+        share = x._share  # type: ignore[attr-defined]
+        with share.session.operation("min" if smallest else "max"):
+            value, _ = (mpc.min_along if smallest else mpc.max_along)(share, -1)
+        out = wrap(retag(value, x.dtype))
+        ctx.save_for_backward(x, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        x, out = (tensor._share for tensor in ctx.saved_tensors)
+        with x.session.operation("max_backward"):
+            winners = mpc.equal(x, out.map(lambda part: part.unsqueeze(-1)))
+        spread: LinearMap = lambda g: evenly(g, winners)  # noqa: E731
+        gathered: LinearMap = lambda g: average(g, winners)  # noqa: E731
+        return _Linear.apply(gradients[0], "max_backward", spread, gathered), None
 
 
 def _index(share: Share, path: mpc.Path) -> Share:
@@ -66,31 +103,38 @@ def _index(share: Share, path: mpc.Path) -> Share:
 def _flattened(x: Tensor, dims: list[int]) -> Tensor:
     """The reduced dimensions as one, at the end."""
     kept = [d for d in range(x.dim()) if d not in dims]
-    return x.permute((*kept, *dims)).reshape((*(x.shape[d] for d in kept), -1))
+    size = [x.shape[d] for d in kept]
+    return x.permute((*kept, *dims)).reshape((*size, prod(x.shape[d] for d in dims)))
 
 
 def _extremum(x: Any, dims: list[int], keepdim: bool, smallest: bool, box: list[Any]) -> Any:
-    out = _Along.apply(_flattened(x, dims), smallest, box)
-    if keepdim:
-        return out.view([1 if d in dims else n for d, n in enumerate(x.shape)])
-    return out
+    return _restored(_Along.apply(_flattened(x, dims), smallest, box), x, dims, keepdim)
+
+
+def _extremum_over(x: Any, dims: list[int], keepdim: bool, smallest: bool) -> Any:
+    return _restored(_Over.apply(_flattened(x, dims), smallest), x, dims, keepdim)
+
+
+def _restored(out: Any, x: Any, dims: list[int], keepdim: bool) -> Any:
+    """The result, with its reduced dimensions where they are kept."""
+    return out.view([1 if d in dims else n for d, n in enumerate(x.shape)]) if keepdim else out
 
 
 def _along_dims(name: str, smallest: bool) -> Callable[..., Any]:
     """amax and amin."""
 
     def handler(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
-        _check(name, input)
-        return _extremum(input, dims_of(input._share, dim), keepdim, smallest, [])
+        _check(name, input, dim)
+        return _extremum_over(input, dims_of(input._share, dim), keepdim, smallest)
 
     return handler
 
 
-def _check(name: str, x: Any) -> None:
+def _check(name: str, x: Any, *dim: Any) -> None:
     if not isinstance(x, SharedTensor):
         raise TypeError(f"{name}() of a plain tensor with secret arguments")
-    if x.numel() == 0:
-        raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0")
+    if x.numel() == 0:  # where that has no extremum torch says so
+        getattr(torch, name)(torch.zeros(x.shape, dtype=x.dtype), *dim)
 
 
 for _name, _smallest in (("amax", False), ("amin", True)):
@@ -104,12 +148,12 @@ def _max_or_min(name: str, smallest: bool, elementwise: Callable[..., Any]) -> C
     def handler(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
         if isinstance(dim, Tensor) or other is not None:
             return elementwise(input, dim if other is None else other)
-        _check(name, input)
+        _check(name, input, *([] if dim is None else [dim]))
         if dim is None:
-            return _extremum(input, list(range(input.dim())), False, smallest, [])
+            return _extremum_over(input, list(range(input.dim())), False, smallest)
         dims, box = dims_of(input._share, dim), []  # type: ignore[var-annotated]
         values = _extremum(input, dims, keepdim, smallest, box)
-        with input._share.session.meter.operation(name):
+        with input._share.session.operation(name):
             index = wrap(_index(*box[0]))
         return Extremum(values, index.view(values.shape))
 
@@ -122,12 +166,12 @@ FRONT[torch.min] = FRONT[Tensor.min] = _max_or_min("min", True, torch.minimum)
 
 def _position(name: str, smallest: bool) -> Callable[..., Any]:
     def handler(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-        _check(name, input)
+        _check(name, input, dim)
         with torch.no_grad():
             box: list[Any] = []
             dims = dims_of(input._share, dim)
             values = _extremum(input, dims, keepdim, smallest, box)
-            with input._share.session.meter.operation(name):
+            with input._share.session.operation(name):
                 index = wrap(_index(*box[0]))
         if dim is None and keepdim:
             return index.view([1] * input.dim())
@@ -145,27 +189,28 @@ FRONT[torch.argmin] = FRONT[Tensor.argmin] = _position("argmin", True)
 
 class _MaxPool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Any, windows: Windows, box: list[Any]) -> Tensor:
+    def forward(ctx: Any, x: Any, windows: AnyWindows, box: list[Any]) -> Tensor:
         share = x._share
         ctx.windows = windows
-        with share.session.meter.operation("max_pool"):
+        with share.session.operation("max_pool"):
             value, ctx.path = max_pool(share, windows)
         box.append(ctx.path)
         return wrap(value)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        share = gradients[0]._share
-        with share.session.meter.operation("max_pool_backward"):
-            return wrap(max_pool_backward(share, ctx.path, ctx.windows)), None, None
+        path, windows = ctx.path, ctx.windows
+        spread: LinearMap = lambda g: max_pool_backward(g, path, windows)  # noqa: E731
+        picked: LinearMap = lambda g: max_pool_picked(g, path, windows)  # noqa: E731
+        return _Linear.apply(gradients[0], "max_pool_backward", spread, picked), None, None
 
 
-def _pooled(x: Any, windows: Windows, return_indices: bool) -> Any:
+def _pooled(x: Any, windows: AnyWindows, return_indices: bool) -> Any:
     box: list[Any] = []
     out = _MaxPool.apply(x, windows, box)
     if not return_indices:
         return out
-    with x._share.session.meter.operation("max_pool"):
+    with x._share.session.operation("max_pool"):
         return out, wrap(pool_index(box[0], windows))
 
 

@@ -16,7 +16,7 @@ import struct
 import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
@@ -50,7 +50,10 @@ class Kind(IntEnum):
     BYE = 6  # the sender's session has ended
 
 
-@dataclass(frozen=True, slots=True)
+_KINDS = {int(kind): kind for kind in Kind}
+
+
+@dataclass(slots=True)
 class Frame:
     """A frame's header. text: what the sender is doing. size: bytes of the payload."""
 
@@ -123,32 +126,39 @@ class Channel:
         Raises PeerError where the peer is gone, silent for too long or says that it lost someone,
         SessionError where it has ended its session or speaks out of turn.
         """
-        head = bytearray(HEADER.size)
-        self.receive_into(memoryview(head))
-        magic, kind, words, size, digest = HEADER.unpack(head)
-        if magic != MAGIC or words > MOST_TEXT or kind not in Kind._value2member_map_:
+        magic, kind, words, size, digest = HEADER.unpack(self._take(HEADER.size))
+        if magic != MAGIC or words > MOST_TEXT or kind not in _KINDS:
             raise self._end(SessionError(f"{self.peer} sent what is no message of a session"))
-        text = bytearray(words)
-        if words:
-            self.receive_into(memoryview(text))
-        frame = Frame(Kind(kind), text.decode(errors="replace"), size, digest)
+        text = self._take(words).decode(errors="replace")
+        frame = Frame(_KINDS[kind], text, size, digest)
         if frame.kind in kinds:
             return frame
         raise self._end(self._unexpected(frame))
 
     def receive_into(self, buffer: memoryview) -> None:
         """Fill the buffer from the connection."""
+        for start in range(0, len(buffer), PIECE):
+            piece = buffer[start : start + PIECE]
+            self._counted(self._read(self._reader.readinto, piece), len(piece))
+
+    def _take(self, size: int) -> bytes:
+        """A few bytes from the connection."""
+        data: bytes = self._read(self._reader.read, size)
+        self._counted(len(data), size)
+        return data
+
+    def _read(self, how: Callable[[Any], Any], what: Any) -> Any:
         if self._ended is not None:
             raise self._ended
         try:
-            for start in range(0, len(buffer), PIECE):
-                piece = buffer[start : start + PIECE]
-                count = self._reader.readinto(piece)
-                self.received += count
-                if count < len(piece):
-                    raise ConnectionError("the connection was closed without a word")
+            return how(what)
         except OSError as error:
             raise self._end(self._lost(error)) from error
+
+    def _counted(self, got: int, wanted: int) -> None:
+        self.received += got
+        if got < wanted:
+            raise self._end(PeerError(f"{self.peer} is gone: the connection was closed"))
 
     def payload(self, frame: Frame, most: int) -> bytes:
         """The payload of a frame whose size is not known beforehand; at most `most` bytes."""

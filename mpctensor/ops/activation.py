@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .. import protocols as mpc
 from ..share import Share
 from .compare import POSITIVE, ge, gt, kept, le, lt, positive_bit, relation_name, remember
 from .creation import mask_like, write
 from .operands import (
+    INFINITE,
     as_float,
+    converted,
     exact,
     factor,
     filled,
     float_dtype,
+    is_number,
     result_dtype,
     retag,
     scalar,
@@ -116,7 +120,14 @@ def clamp(x: Any, low: Any = None, high: Any = None) -> Share:
         out = x if low is None else mpc.maximum(x, term(x, low))[0]
         return retag(out if high is None else mpc.minimum(out, term(x, high))[0], dtype)
 
-    return _held_between(x, low, high, strict=False)
+    if low is not None and high is not None:
+        low = min(low, high) if is_number(low) and is_number(high) else _lower(low, high)
+    return _held_between(converted(x, dtype), low, high, strict=False)
+
+
+def _lower(low: Any, high: Any) -> Tensor:
+    """min(low, high): where the bounds cross, the upper one counts."""
+    return torch.minimum(torch.as_tensor(low), torch.as_tensor(high))
 
 
 def _held_between(x: Share, low: Any, high: Any, strict: bool) -> Share:
@@ -136,7 +147,8 @@ def _held_between(x: Share, low: Any, high: Any, strict: bool) -> Share:
 
 
 def _bound(x: Share, bound: Any) -> Share | None:
-    if bound is None or (scalar(bound) is not None and abs(scalar(bound)) >= 2.0**45):  # type: ignore[arg-type]
+    number, limit = scalar(bound), 2.0**45 if x.dtype.is_floating_point else INFINITE
+    if bound is None or (number is not None and abs(number) >= limit):
         return None
     return term(x, bound)
 
@@ -201,6 +213,42 @@ def tanh_backward(gradient: Any, y: Share) -> Share:
     return mpc.mul(factor(y, gradient), mpc.sub(one, mpc.square(y)))
 
 
+def rectified_and_tail(x: Share) -> tuple[Share, Share]:
+    """(max(x, 0), log(1 + exp(-|x|))): softplus in two parts, of which no exponential grows."""
+    above, bit = mpc.relu(x, fuse=False)
+    remember(x, POSITIVE, bit)
+    small = mpc.exp_nonpositive(mpc.sub(x, mpc.add(above, above)))
+    return above, mpc.log(mpc.add(filled(x, (), 1, x.dtype), small))
+
+
+def softplus_of(x: Share) -> Share:
+    """log(1 + exp(x)), right however large |x| is."""
+    return mpc.add(*rectified_and_tail(x))
+
+
+STEEP = 12  # beyond it softplus is x, and its gradient 1, to the last place
+
+
+@implements(aten.softplus.default)
+def softplus(x: Share, beta: Any = 1, threshold: Any = 20) -> Share:
+    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold."""
+    above, tail = rectified_and_tail(scaled(as_float(x), beta))
+    if threshold < STEEP:
+        tail = product(le(scaled(x, beta), threshold), tail)
+    return retag(scaled(mpc.add(above, tail), 1 / exact(beta)), float_dtype(x))
+
+
+@implements(aten.softplus_backward.default)
+def softplus_backward(gradient: Any, x: Share, beta: Any, threshold: Any) -> Share:
+    """g sigmoid(beta x); g where beta x > threshold."""
+    steep = scaled(x, beta)
+    slope = sigmoid(steep)
+    if threshold < STEEP:
+        one = filled(slope, (), 1, slope.dtype)
+        slope = mpc.sub(one, product(le(steep, threshold), mpc.sub(one, slope)))
+    return product(slope, factor(slope, gradient))
+
+
 SOFTMAX = "softmax"
 
 
@@ -208,9 +256,15 @@ def _half(x: Share, half_to_float: bool) -> Share:
     return retag(x, torch.float32) if half_to_float else as_float(x)
 
 
+def _over_one(x: Share, dim: int) -> bool:
+    """Whether softmax is over a single class, or there are no elements at all."""
+    return x.here.numel() == 0 or x.here.dim() == 0 or x.shape[dim] == 1
+
+
 @implements(aten._softmax.default, aten._safe_softmax.default)
 def softmax(x: Share, dim: int, half_to_float: Any = False) -> Share:
-    return mpc.softmax(_half(x, half_to_float is True), dim)
+    x = _half(x, half_to_float is True)
+    return filled(x, x.shape, 1, x.dtype) if _over_one(x, dim) else mpc.softmax(x, dim)
 
 
 @implements(aten._softmax_backward_data.default)
@@ -226,9 +280,12 @@ def softmax_backward(gradient: Any, y: Share, dim: int, dtype: torch.dtype) -> S
 def log_softmax(x: Share, dim: int, half_to_float: bool = False) -> Share:
     """log(softmax(x)); where a gradient may follow, softmax comes with it."""
     x = _half(x, half_to_float)
-    if not torch.is_grad_enabled():
+    if _over_one(x, dim):
+        probabilities, out = (filled(x, x.shape, number, x.dtype) for number in (1, 0))
+    elif not torch.is_grad_enabled():
         return mpc.log_softmax(x, dim)
-    probabilities, out = mpc.softmax_and_log(x, dim)
+    else:
+        probabilities, out = mpc.softmax_and_log(x, dim)
     remember(out, SOFTMAX, probabilities)
     return out
 

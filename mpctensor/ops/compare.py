@@ -81,7 +81,10 @@ def _kept_with(x: Share, relation: str, number: Any, compute: Callable[[Share], 
 
 def relation_name(relation: str, number: float) -> str:
     """Under which a comparison with a public number is kept: "> 0"."""
-    return f"{relation} {float(number)!r}" if number else f"{relation} 0"
+    if number == 0:
+        return f"{relation} 0"
+    whole = isinstance(number, int) or float(number).is_integer()  # 2**53 + 1 is no float
+    return f"{relation} {int(number) if whole else number!r}"
 
 
 @implements(aten.gt.Tensor, aten.gt.Scalar, prims.gt.default)

@@ -12,7 +12,17 @@ import torch
 from .. import protocols as mpc
 from ..errors import SecretLeakError, UnsupportedOperationError
 from ..share import Share
-from .operands import NONNEGATIVE, converted, filled, public, retag, scalar, term
+from .operands import (
+    INFINITE,
+    NONNEGATIVE,
+    check_room,
+    converted,
+    filled,
+    public,
+    retag,
+    scalar,
+    term,
+)
 from .registry import SHAPE_ONLY, implements
 
 aten = torch.ops.aten
@@ -45,7 +55,10 @@ def copy_(target: Share, source: Any, non_blocking: bool = False) -> Share:
 
 @implements(aten.fill_.Scalar, aten.fill_.Tensor)
 def fill_(target: Share, value: Any) -> Share:
-    return write(target, value)
+    number = None if isinstance(value, Share) else scalar(value)
+    if number is not None and abs(number) < INFINITE:
+        check_room(number, target.scale)
+    return write(target, converted(value, target.dtype) if isinstance(value, Share) else value)
 
 
 @implements(aten.zero_.default)
@@ -94,6 +107,11 @@ SHAPE_ONLY.update(
         aten.new_ones.default,
         aten.new_full.default,
         aten.new_empty.default,
+        aten.isnan.default,
+        aten.isinf.default,
+        aten.isposinf.default,
+        aten.isneginf.default,
+        aten.isfinite.default,
     )
 )
 
@@ -111,6 +129,17 @@ def ones_like(x: Share, **options: Any) -> Share:
 @implements(aten.full_like.default)
 def full_like(x: Share, value: Any, **options: Any) -> Share:
     return _filled_like(x, value, options)
+
+
+@implements(aten.isnan.default, aten.isinf.default, aten.isposinf.default, aten.isneginf.default)
+def not_so(x: Share) -> Share:
+    """False, for all to see: shares hold neither NaN nor infinities (encrypt refuses them)."""
+    return filled(x, x.shape, 0, torch.bool)
+
+
+@implements(aten.isfinite.default)
+def isfinite(x: Share) -> Share:
+    return filled(x, x.shape, 1, torch.bool)
 
 
 @implements(aten.new_zeros.default, aten.new_empty.default)

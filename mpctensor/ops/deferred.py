@@ -39,7 +39,8 @@ class Deferred:
     whole = True
 
     def settle(self) -> Share:
-        if self._share is None:
-            assert self._compute is not None
-            self._share, self._compute = self._compute(), None
-        return self._share
+        with self.session.lock:
+            if self._share is None:
+                assert self._compute is not None
+                self._share, self._compute = self._compute(), None
+            return self._share

@@ -21,11 +21,27 @@ class PlainLeaf(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         (gradient,) = gradients
         if hasattr(gradient, "_share"):
-            raise SecretLeakError(
-                "a plain tensor that requires grad would receive a secret gradient: encrypt it"
-                " (mpctensor.encrypt(model)), or call requires_grad_(False) on it"
-            )
+            raise SecretLeakError(SECRET_GRADIENT)
         return gradient
+
+
+SECRET_GRADIENT = (
+    "a plain tensor that requires grad would receive a secret gradient: encrypt it"
+    " (mpctensor.encrypt(model)), or call requires_grad_(False) on it"
+)
+# What autograd does to a gradient when it gives it to a leaf that has none yet.
+ACCUMULATING = {"detach", "clone", "new_empty_strided"}
+
+
+def check_leaf() -> None:
+    """Raise SecretLeakError where autograd is about to give this gradient to a plain leaf.
+
+    A graph of plain tensors alone passes no `PlainLeaf`; a secret enters it by backward(secret).
+    """
+    node = torch._C._current_autograd_node()
+    leaf = getattr(node, "variable", None)
+    if isinstance(leaf, Tensor) and not hasattr(leaf, "_share"):
+        raise SecretLeakError(SECRET_GRADIENT)
 
 
 def guarded(value: Any) -> Any:
@@ -49,3 +65,11 @@ def check_targets(name: str, targets: list[Any]) -> None:
                 " encrypt the target first (mpctensor.encrypt of the tensor, the model, or of the"
                 " optimizer whose state it is), or decrypt() the secret"
             )
+
+
+def check_lists(name: str, targets: list[Any], args: list[Any]) -> None:
+    """`check_targets` for a _foreach_ call: plain targets whose arguments are plain may pass."""
+    for i, target in enumerate(targets):
+        own = [arg[i] if isinstance(arg, (list, tuple)) else arg for arg in args]
+        if any(hasattr(arg, "_share") for arg in own):
+            check_targets(name, [target])

@@ -15,7 +15,7 @@ from .. import protocols as mpc
 from ..errors import SecretLeakError
 from ..share import Share
 from .layout import together
-from .operands import filled, result_dtype, retag, scalar, shares_of, term
+from .operands import as_dtype, filled, result_dtype, retag, scalar, shares_of, term
 from .registry import ATEN, implements
 
 aten = torch.ops.aten
@@ -174,7 +174,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Share:
     like = shares_of(x, mask, value)[0]
     number = scalar(value)
     x = term(like, x)
-    fill = term(x, value) if number is None else retag(term(x, number), x.dtype)
+    fill = term(x, value) if number is None else retag(term(x, as_dtype(number, x.dtype)), x.dtype)
     return retag(where(mask, fill, x), x.dtype)
 
 

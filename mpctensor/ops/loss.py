@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from .. import protocols as mpc
-from ..errors import SecretLeakError
+from ..errors import EncodingError, SecretLeakError
 from ..share import Share
+from .activation import rectified_and_tail, softplus_of
 from .compare import absolute, sign
 from .operands import exact, factor, filled, retag, shares_of, term
-from .pointwise import mul, product, scaled
+from .pointwise import mul, product, scaled, sub
+from .reduce import one_of
 from .registry import implements
 
 aten = torch.ops.aten
@@ -30,7 +32,9 @@ def reduced(values: Share, reduction: int) -> Share:
     if reduction == NONE:
         return values
     total = mpc.total(values)
-    return total if reduction == SUM else scaled(total, Fraction(1, max(values.here.numel(), 1)))
+    if reduction == SUM:
+        return total
+    return scaled(total, one_of("mean", values, range(values.here.dim())))
 
 
 def spread(gradient: Any, values: Share, reduction: int) -> Share:
@@ -124,6 +128,16 @@ def picking(x: Share, target: Tensor, weight: Any, ignore: int) -> Tensor:
     return picked * weight.to(torch.float64).view(shape)
 
 
+def total_of(weights: float | Fraction) -> Fraction:
+    """The total weight that a mean divides by; torch's nan of no weight at all has no shares."""
+    if weights == 0:
+        raise EncodingError(
+            "the mean loss of no targets at all is not a number, which shares cannot hold: every"
+            " target is ignored, or has weight 0, or the batch is empty"
+        )
+    return weights if isinstance(weights, Fraction) else exact(weights)
+
+
 def _plain_weight(weight: Any) -> None:
     if isinstance(weight, Share):
         raise NotImplementedError("secret class weights")
@@ -145,7 +159,7 @@ def nll_loss(
     if reduction == NONE:
         return losses, total_weight
     out = mpc.total(losses)
-    return (scaled(out, 1 / exact(total)) if reduction == MEAN else out), total_weight
+    return (scaled(out, 1 / total_of(total)) if reduction == MEAN else out), total_weight
 
 
 @implements(aten.nll_loss_backward.default, aten.nll_loss2d_backward.default)
@@ -163,20 +177,45 @@ def nll_loss_backward(
     return retag(mul(gradient, -picked), x.dtype)
 
 
+# Logistic losses
+
+
 @implements(aten.binary_cross_entropy_with_logits.default)
 def bce_with_logits(
     x: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = MEAN
 ) -> Share:
-    """max(x, 0) - x t + log(1 + exp(-|x|)) = softplus(-|x|) + relu(x) - x t."""
-    if pos_weight is not None:
-        raise NotImplementedError("pos_weight")
+    """softplus(x) - x t, in the parts max(x, 0) and log(1 + exp(-|x|)) of softplus.
+
+    pos_weight p: (1 + (p - 1) t) softplus(-x) + (1 - t) x.
+    """
     like = shares_of(x, target)[0]
     x = term(like, x)
-    above, _ = mpc.relu(x, fuse=False)
-    size = mpc.sub(mpc.scaled(above, 2), x)
-    small = mpc.exp(mpc.neg(size))
-    tail = mpc.log(mpc.add(filled(x, (), 1, x.dtype), small))
-    losses = mpc.add(mpc.sub(above, mpc.mul(x, factor(x, target))), tail)
+    above, tail = rectified_and_tail(x)
+    if pos_weight is None:
+        losses = mpc.add(mpc.sub(above, mpc.mul(x, factor(x, target))), tail)
+    else:
+        falling = mpc.add(mpc.sub(above, x), tail)
+        more = sub(pos_weight, 1) if isinstance(pos_weight, Share) else pos_weight - 1
+        slope = mul(target, more) if shares_of(target, more) else target * more
+        raised = mul(slope, falling)
+        losses = mpc.add(mpc.add(falling, raised), mpc.sub(x, mul(x, target)))
     if weight is not None:
         losses = product(losses, factor(losses, weight))
     return reduced(losses, reduction)
+
+
+def _margin(x: Any, target: Any) -> Share:
+    return mpc.neg(mul(x, target))
+
+
+@implements(aten.soft_margin_loss.default)
+def soft_margin_loss(x: Any, target: Any, reduction: int = MEAN) -> Share:
+    """softplus(-t x)."""
+    return reduced(softplus_of(_margin(x, target)), reduction)
+
+
+@implements(aten.soft_margin_loss_backward.default)
+def soft_margin_loss_backward(gradient: Any, x: Any, target: Any, reduction: int) -> Share:
+    """-t sigmoid(-t x) g."""
+    slope = mul(mpc.sigmoid(_margin(x, target)), target)
+    return mpc.neg(mpc.mul(slope, spread(gradient, slope, reduction)))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import protocols as mpc
+from ..encoding import encode
 from ..errors import EncodingError, UnsupportedOperationError
 from ..share import Share
 
@@ -129,24 +130,49 @@ def zero_like(share: Share) -> Share:
 
 
 def filled(like: Share, size: Sequence[int], number: float, dtype: torch.dtype) -> Share:
-    """A public share of one number; integers at scale 1, floats as finely as a product allows."""
+    """A public share of one number; integers at scale 1, floats as finely as a product allows.
+
+    Numbers from 2^60 on, such as finfo.max, mean infinity: they rest at the largest value. Raises
+    EncodingError for smaller ones that do not fit.
+    """
     unit = 1 if not dtype.is_floating_point else max(like.unit, 1)
     if dtype.is_floating_point and unit == 1:
         unit = like.session.unit
+    number = as_dtype(number, dtype)
     if float(number).is_integer() and abs(number) < 1 << 30:
         value = torch.full(tuple(size), int(number), dtype=torch.int64)
         return retag(mpc.constant(like.session, value, 1, unit=unit), dtype)
+    huge = abs(number) >= INFINITE
+    if not huge:
+        check_room(number, unit)
     value = torch.full(tuple(size), number, dtype=torch.float64)
-    return retag(mpc.constant(like.session, value, unit=unit, saturate=True), dtype)
+    return retag(mpc.constant(like.session, value, unit=unit, saturate=huge), dtype)
+
+
+def check_room(number: float, scale: int) -> None:
+    """Raises EncodingError for a number that does not fit at this scale."""
+    encode(torch.tensor(number, dtype=torch.float64), scale)
+
+
+def as_dtype(number: float, dtype: torch.dtype) -> float:
+    """A fill value as torch converts it: 1 for a true bool, toward zero for integers.
+
+    Raises torch's RuntimeError where an integer type is too small for it.
+    """
+    return number if dtype.is_floating_point else torch.full((), number, dtype=dtype).item()
 
 
 def public(like: Share, value: Tensor | float, *, saturate: bool = False) -> Share:
-    """A plain tensor or number as a public share that goes with `like` in a product."""
+    """A plain tensor or number as a public share that goes with `like` in a product.
+
+    A tensor gets as many bits as that product has room for, by its largest entry: an entry smaller
+    than the largest by 2^16 or more keeps fewer than the rest.
+    """
     if not isinstance(value, Tensor):
         dtype = result_dtype(like, value)
         return filled(like, (), value, dtype)
     unit = like.unit if like.unit > 1 and value.is_floating_point() else None
-    return mpc.constant(like.session, value, unit=unit, saturate=saturate)
+    return mpc.constant(like.session, value, unit=unit, beside=like.scale, saturate=saturate)
 
 
 def term(like: Share, value: Any, *, saturate: bool = True) -> Share:
@@ -163,9 +189,17 @@ def term(like: Share, value: Any, *, saturate: bool = True) -> Share:
     unit = like.unit if like.unit > 1 else like.session.unit
     wide = tensor.detach() if tensor.dim() else torch.tensor(scalar(tensor), dtype=torch.float64)
     scale = max(like.scale, unit)
+    if scale > unit**2 and not _fits(wide, scale):
+        scale = unit**2  # `like` will be truncated to it
     if saturate:
         wide = _saturated(wide.to(torch.float64), scale)
     return retag(mpc.constant(like.session, wide, scale, unit=unit), tensor.dtype)
+
+
+def _fits(value: Tensor, scale: int) -> bool:
+    """Whether finite numbers leave room for a sum at this scale."""
+    size = value.to(torch.float64).abs()
+    return not bool(((size * scale >= 2.0**61) & (size < INFINITE)).any())
 
 
 def _saturated(value: Tensor, scale: int) -> Tensor:
@@ -194,9 +228,9 @@ def shares_of(*operands: Any) -> list[Share]:
     return found
 
 
-def exact(number: float) -> Fraction:
+def exact(number: float | Fraction) -> Fraction:
     """The short decimal that a float was written as: 0.1 is 1/10."""
-    return Fraction(number) if isinstance(number, int) else Fraction(repr(number))
+    return Fraction(repr(number)) if isinstance(number, float) else Fraction(number)
 
 
 NONNEGATIVE = "nonnegative"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import isfinite
+from math import sqrt as sqrt_of
 from typing import Any
 
 import torch
@@ -57,11 +58,22 @@ def add(x: Any, y: Any, alpha: float = 1) -> Share:
     raised = (
         isinstance(x, Share) and is_nonnegative(x) and number is not None and number * alpha >= 0
     )
+    if isinstance(x, Share) and number is not None and _is_tiny(x, number * alpha):
+        out = retag(mpc.add_scalar(x, number * alpha), dtype)
+        return nonnegative(out) if raised else out
     x, y = _terms(x, y)
     if dtype is torch.bool:
         return mpc.either(x, y)
     out = retag(mpc.add(x, y if alpha == 1 else mpc.scaled(y, alpha)), dtype)
     return nonnegative(out) if raised else out
+
+
+TINY = 16  # units in the last place: a smaller summand, such as an eps, makes the sum finer
+
+
+def _is_tiny(x: Share, number: float) -> bool:
+    unit = x.unit if x.unit > 1 else x.session.unit
+    return 0 < abs(number) * unit < TINY and 1 <= x.scale <= unit
 
 
 @implements(aten.sub.Tensor, aten.sub.Scalar, prims.sub.default)
@@ -103,7 +115,18 @@ def scaled(x: Share, number: float | Fraction, given: Any = 0) -> Share:
     if isinstance(number, bool):
         number = int(number)
     out = mpc.scaled(x, number)
+    if x.scale > x.unit and not -1 <= number <= 1:
+        out.facts.derived[GRAIN] = _grain(x) * abs(exact(number))
     return nonnegative(out) if number > 0 and is_nonnegative(x) else out
+
+
+GRAIN = "grain"  # how finely a value was rounded before a public factor made it coarser
+
+
+def _grain(x: Share) -> Fraction:
+    """The last place of x, as far as it means something."""
+    grain: Fraction = x.facts.derived.get(GRAIN) or Fraction(1, x.scale)
+    return grain
 
 
 def product(x: Share, y: Share) -> Share:
@@ -136,7 +159,10 @@ def divided(x: Share, number: float) -> Share:
         raise EncodingError("division of a secret by zero")
     if isinstance(number, float) and not isfinite(number):
         return mpc.scaled(x, 0.0)
-    return scaled(as_float(x), 1 / exact(number))
+    try:
+        return scaled(as_float(x), 1 / exact(number))
+    except EncodingError as error:
+        raise EncodingError(f"division of a secret by {number:.6g}: {error}") from None
 
 
 def _quotient(x: Any, y: Share) -> Share:
@@ -230,11 +256,13 @@ def sqrt(x: Share) -> Share:
     """The square root; of a value finer than its unit one unit in the last place more.
 
     An optimizer's second moment that was rounded to 0 thus never divides a first moment by the
-    optimizer's eps alone: Adam's eps of 1e-8 lies far below the unit.
+    optimizer's eps alone: Adam's eps of 1e-8 lies far below the unit. A correction of the moment
+    before the root (NAdam) magnifies its last place, and then the root of that is added.
     """
     root = mpc.sqrt(as_float(x))
     if x.scale > x.unit > 1:
-        root = mpc.add_scalar(root, 1 / x.unit)
+        magnified = x.facts.derived.get(GRAIN, 0)
+        root = mpc.add_scalar(root, max(1 / x.unit, sqrt_of(magnified)))
     return nonnegative(retag(root, float_dtype(x)))
 
 

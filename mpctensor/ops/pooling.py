@@ -122,12 +122,73 @@ class Windows:
         return positions.as_strided((*output, *self.kernel), (*moved, *inner))
 
 
+@dataclass(frozen=True)
+class Covering:
+    """Windows of unequal sizes: number o of m covers floor(o n / m) .. ceil((o + 1) n / m).
+
+    A shorter one repeats its last element, which never wins against itself.
+    """
+
+    size: tuple[int, ...]
+    output: tuple[int, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.output)
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        return self.size[: -self.n]
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        return tuple(index.shape[1] for index in self._along())
+
+    def _along(self) -> list[Tensor]:
+        """For each dimension the (m, longest window) positions."""
+        return [_covered(n, m) for n, m in zip(self.size[-self.n :], self.output, strict=True)]
+
+    def positions(self) -> Tensor:
+        """(*output, K): every window's elements, as flat positions in the spatial dimensions."""
+        spatial = self.size[-self.n :]
+        total = torch.zeros((1,) * (2 * self.n), dtype=torch.int64)
+        for i, index in enumerate(self._along()):
+            shape = [1] * (2 * self.n)
+            shape[i], shape[self.n + i] = index.shape
+            total = total + index.view(shape) * prod(spatial[i + 1 :])
+        return total.flatten(-self.n)
+
+    def candidates(self, part: Tensor) -> Tensor:
+        """(*lead, *output, K)."""
+        return part.flatten(-self.n)[..., self.positions()]
+
+    def fold(self, windows: Tensor) -> Tensor:
+        """The transpose of `candidates`: every element added where it came from."""
+        out = torch.zeros((prod(self.lead), prod(self.size[-self.n :])), dtype=windows.dtype)
+        index = self.positions().reshape(-1)
+        out.index_add_(1, index, windows.reshape(prod(self.lead), index.numel()))
+        return out.view(self.size)
+
+
+def _covered(n: int, m: int) -> Tensor:
+    """(m, longest window) positions of the windows that cover n elements evenly."""
+    outputs = torch.arange(m)
+    starts, ends = outputs * n // m if m else outputs, -(-(outputs + 1) * n // max(m, 1))
+    longest = int((ends - starts).max()) if m else 1
+    return torch.minimum(starts.unsqueeze(1) + torch.arange(longest), ends.unsqueeze(1) - 1)
+
+
+AnyWindows = Windows | Covering
+
+
 def windows_of(
     x: Share, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, n: int
 ) -> Windows:
     kernel = numbers(kernel, n)
     stride = numbers(stride, n) if stride not in (None, [], ()) else kernel
     padding, dilation = numbers(padding, n), numbers(dilation, n)
+    if min(*kernel, *stride, *dilation) < 1 or min(padding) < 0:
+        raise RuntimeError("kernel size, stride and dilation must be positive, padding at least 0")
     if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise RuntimeError("pad should be at most half of effective kernel size")
     return Windows(tuple(x.shape), kernel, stride, padding, dilation, ceil)
@@ -136,14 +197,16 @@ def windows_of(
 # Maximum
 
 
-def max_pool(x: Share, windows: Windows) -> tuple[Share, mpc.Path]:
+def max_pool(x: Share, windows: AnyWindows) -> tuple[Share, mpc.Path]:
     """(the maximum of every window, the path to it)."""
     candidates = _candidates(x, windows)
     return mpc.max_along(candidates, -1)
 
 
-def _candidates(x: Share, windows: Windows) -> Share:
+def _candidates(x: Share, windows: AnyWindows) -> Share:
     """(*lead, *output, K); positions of the padding hold the lowest number."""
+    if isinstance(windows, Covering):
+        return x.map(windows.candidates)
     if not any(windows.padding) and windows.padded == windows.size[-windows.n :]:
         return x.map(lambda part: windows.view(part.contiguous()).contiguous())
     inside = windows.pad(torch.ones(windows.size, dtype=torch.bool), False)
@@ -156,18 +219,35 @@ def _candidates(x: Share, windows: Windows) -> Share:
     return padded.map(lambda part: windows.view(part).contiguous())
 
 
-def max_pool_backward(gradient: Share, path: mpc.Path, windows: Windows) -> Share:
+def max_pool_backward(gradient: Share, path: mpc.Path, windows: AnyWindows) -> Share:
     return path.route(gradient).map(windows.fold)
 
 
-def pool_index(path: mpc.Path, windows: Windows) -> Share:
+def max_pool_picked(x: Share, path: mpc.Path, windows: AnyWindows) -> Share:
+    """The elements of x at the places of the maxima: the transpose of `max_pool_backward`."""
+    return path.pick(x.map(lambda part: _elements(part, windows)))
+
+
+def _elements(part: Tensor, windows: AnyWindows) -> Tensor:
+    """(*lead, *output, K), zeros where padding lies."""
+    if isinstance(windows, Covering):
+        return windows.candidates(part)
+    return windows.view(windows.pad(part, 0)).contiguous()
+
+
+def pool_index(path: mpc.Path, windows: AnyWindows) -> Share:
     """Flat positions in the unpadded input (secret int64), as torch's return_indices has them."""
+    target = (*windows.lead, *windows.output, prod(windows.kernel))
+    return path.choose(_positions(windows).expand(target).contiguous())
+
+
+def _positions(windows: AnyWindows) -> Tensor:
+    if isinstance(windows, Covering):
+        return windows.positions()
     spatial = windows.size[-windows.n :]
     inside = torch.arange(prod(spatial)).view(1, *spatial)
     own = Windows((1, *spatial), *_geometry(windows))
-    positions = own.view(own.pad(inside, 0))
-    target = (*windows.lead, *windows.output, prod(windows.kernel))
-    return path.choose(positions.expand(target).contiguous())
+    return own.view(own.pad(inside, 0))
 
 
 def _geometry(windows: Windows) -> tuple[Any, ...]:
@@ -188,7 +268,7 @@ def max_pool3d(
     return _max_pool_with_indices(x, windows_of(x, kernel, stride, padding, dilation, ceil, 3))
 
 
-def _max_pool_with_indices(x: Share, windows: Windows) -> tuple[Share, Share]:
+def _max_pool_with_indices(x: Share, windows: AnyWindows) -> tuple[Share, Share]:
     value, path = max_pool(x, windows)
     index = pool_index(path, windows)
     index.facts.derived[PATH] = (path, windows)
@@ -345,15 +425,14 @@ def adaptive_avg_pool_backward(gradient: Share, x: Any) -> Share:
     return _adaptive(gradient, [_covering(i, o) for i, o in pairs], True)
 
 
-def adaptive_max_windows(x: Share, output: Sequence[int]) -> Windows:
-    """The windows of an adaptive maximum where they are all alike."""
+def adaptive_max_windows(x: Share, output: Sequence[int]) -> AnyWindows:
+    """The windows of an adaptive maximum; views of the input where they are all alike."""
     n = len(output)
     spatial = tuple(x.shape[-n:])
-    sizes = [(i // o, i - (o - 1) * (i // o)) for i, o in zip(spatial, output, strict=True)]
-    if any(i % o for i, o in zip(spatial, output, strict=True)):
-        raise NotImplementedError("adaptive max pooling to a size that does not divide the input")
-    kernel, stride = tuple(k for _, k in sizes), tuple(s for s, _ in sizes)
-    return Windows(tuple(x.shape), kernel, stride, (0,) * n, (1,) * n, False)
+    if not all(output) or any(i % o for i, o in zip(spatial, output, strict=True)):
+        return Covering(tuple(x.shape), tuple(output))
+    step = tuple(i // o for i, o in zip(spatial, output, strict=True))
+    return Windows(tuple(x.shape), step, step, (0,) * n, (1,) * n, False)
 
 
 @implements(aten.adaptive_max_pool2d.default, aten.adaptive_max_pool3d.default)

@@ -35,7 +35,7 @@ def dims_of(x: Share, dim: Any) -> list[int]:
     return [d % n for d in given] if n else []
 
 
-def _one_of(name: str, x: Share, dims: Sequence[int], correction: float = 0) -> Fraction:
+def one_of(name: str, x: Share, dims: Sequence[int], correction: float = 0) -> Fraction:
     """1 / (number of elements reduced - correction); torch's nan of too few has no shares."""
     freedom = Fraction(prod(x.shape[d] for d in dims)) - Fraction(correction)
     if freedom <= 0:
@@ -92,7 +92,7 @@ def mean_dims(
 ) -> Share:
     x = _floats_only("mean", x, dtype)
     dims = dims_of(x, dim)
-    return mpc.scaled(mpc.total(x, dims, keepdim), _one_of("mean", x, dims))
+    return mpc.scaled(mpc.total(x, dims, keepdim), one_of("mean", x, dims))
 
 
 def moments(x: Share, dims: Sequence[int], correction: float = 1) -> tuple[Share, Share, Share]:
@@ -100,7 +100,7 @@ def moments(x: Share, dims: Sequence[int], correction: float = 1) -> tuple[Share
     mean = mean_dims(x, dims, True)
     centred = mpc.sub(x, mean)
     squares = mpc.total(mpc.square(centred), dims, True)
-    return mean, mpc.scaled(squares, _one_of("var", x, dims, correction)), centred
+    return mean, mpc.scaled(squares, one_of("var", x, dims, correction)), centred
 
 
 def _drop(x: Share, dims: Sequence[int], keepdim: bool) -> Share:
@@ -235,6 +235,30 @@ def largest(x: Share, dims: Sequence[int], keepdim: bool, smallest: bool = False
     return out.map(lambda part: part.reshape(shape))
 
 
+def evenly(gradient: Share, winners: Share) -> Share:
+    """The gradient shared among the winners (bits; the last dimension was reduced)."""
+    gradient = gradient.map(lambda part: part.unsqueeze(-1))
+    if winners.shape[-1] == 1:
+        return gradient.clone()
+    return mpc.bit_mul(winners, mpc.mul(gradient, _one_in(winners)))
+
+
+def average(values: Share, winners: Share) -> Share:
+    """The mean of the values where the winners are: the transpose of `evenly`."""
+    if winners.shape[-1] == 1:
+        return values.map(lambda part: part.squeeze(-1)).clone()
+    kept = mpc.total(mpc.bit_mul(winners, values), [-1], True)
+    return mpc.mul(kept, _one_in(winners)).map(lambda part: part.squeeze(-1))
+
+
+def _one_in(winners: Share) -> Share:
+    """1 / the number of winners, refined so that it is 1 for 1."""
+    count = mpc.total(winners, [-1], True)
+    rough = mpc.fit(mpc.reciprocal(as_float(count), positive=True))
+    off = mpc.sub(filled(rough, (), 2, rough.dtype), mpc.mul(rough, count))
+    return mpc.mul(rough, off)  # one step of Newton's
+
+
 @implements(aten.amax.default)
 def amax(x: Share, dim: Any = (), keepdim: bool = False) -> Share:
     return largest(x, dims_of(x, dim), keepdim)
@@ -259,6 +283,19 @@ def any_all(x: Share) -> Share:
 def any_dims(x: Share, dim: Any, keepdim: bool = False) -> Share:
     """Whether a bit is set somewhere: the count is positive."""
     return mpc.positive(mpc.total(converted(x, torch.bool), dims_of(x, dim), keepdim))
+
+
+@implements(aten._is_any_true.default)
+def is_any_true(x: Share) -> Any:
+    """What anomaly detection reads at once: plain where the bits are public, as those of isnan."""
+    known = x.public
+    return any_dims(x, None) if known is None else (known != 0).any()
+
+
+@implements(aten._is_all_true.default)
+def is_all_true(x: Share) -> Any:
+    known = x.public
+    return all_dims(x, None) if known is None else (known != 0).all()
 
 
 @implements(aten.all.default)

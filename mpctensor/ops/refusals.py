@@ -81,6 +81,6 @@ def unsupported(name: str, func: Any) -> str:
     inner = str(func)
     through = "" if f".{name}." in inner else f" (through `{inner}`)"
     instead = _INSTEAD.get(
-        name, "write it with supported operations (docs/protocols.md), or decrypt() first"
+        name, "write it with supported operations (docs/supported.md), or decrypt() first"
     )
     return f"`{name}`{through} has no meaning on secret shares yet: {instead}"

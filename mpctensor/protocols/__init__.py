@@ -24,7 +24,7 @@ from .linear import (
     total,
 )
 from .maximum import Path, max_along, min_along
-from .opening import masked, reveal, reveal_value, same_session
+from .opening import masked, same_session
 from .product import conv, conv_input, conv_weight, matmul, mul, square
 from .rectify import (
     absolute,
@@ -41,6 +41,7 @@ from .rectify import (
     relu,
     sign,
 )
+from .reveal import reveal, reveal_value
 from .rounding import ceil, floor, trunc
 from .smooth import (
     divide,

@@ -18,8 +18,8 @@ from ..share import ABSENT, Part, Share
 from .bits import bit_of
 from .comparison import compare_zero
 from .linear import add_scalar, total
-from .opening import reveal
 from .rectify import flatten
+from .reveal import reveal
 
 WORD = 8  # bytes of a hash that are compared: two different values pass once in 2^64 times
 

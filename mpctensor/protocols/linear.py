@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from math import frexp, lcm
+from math import frexp, inf, lcm
 
 import torch
 from torch import Tensor
 
-from ..encoding import encode
+from ..encoding import RANGE_BITS, describe_bound, describe_scale, encode
+from ..errors import EncodingError
 from ..session import Session
 from ..share import ABSENT, Part, Share
 from .opening import same_session
@@ -23,7 +24,7 @@ from .truncation import truncate
 
 HEADROOM_BITS = 14  # values below 2^14 keep fitting while public factors pile up in the scale
 SMALL_BITS = 8  # a public summand of fewer bits than this asks for a finer scale
-CONSTANT_BITS = 16  # significant bits of a public tensor that is about to be multiplied
+SCALE_BITS = 61  # no product has a finer scale
 
 
 def constant(
@@ -32,19 +33,21 @@ def constant(
     scale: int | None = None,
     *,
     unit: int | None = None,
+    beside: int | None = None,
     saturate: bool = False,
 ) -> Share:
     """A public value as a share: the first party holds it, the others hold zeros.
 
     scale: of the encoding; None picks as many bits as a following product has room for (integers
     stay integers). unit: working scale of what comes of it; the session's for floats, 1 for
-    integers and bools. saturate: infinities mean the largest number.
+    integers and bools. beside: the scale of what it will be multiplied with; the unit by default.
+    saturate: infinities mean the largest number.
     """
     floating = value.dtype.is_floating_point
     if unit is None:
         unit = session.unit if floating else 1
     if scale is None:
-        scale = _scale_for_products(value) if floating else 1
+        scale = _scale_for_products(value, unit, beside or unit) if floating else 1
     raw = encode(value, scale, saturate)
     parts = session_parts(session, raw)
     return Share.make(session, parts, value.dtype, scale, unit, raw)
@@ -58,8 +61,12 @@ def session_parts(session: Session, raw: Tensor) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _scale_for_products(value: Tensor) -> int:
-    """The power of two at which a float tensor has CONSTANT_BITS bits, or is all integers."""
+def _scale_for_products(value: Tensor, unit: int, beside: int) -> int:
+    """The power of two at which a float factor keeps as many bits as its product has room for.
+
+    The room is unit^2 for what lies below 2^(62-2f). A factor below 1 counts as 1 there: it gets as
+    many significant bits as the unit has, however small it is. Integers are exact at scale 1.
+    """
     if value.numel() == 0:
         return 1
     finite = value.detach().to(torch.float64)
@@ -69,8 +76,10 @@ def _scale_for_products(value: Tensor) -> int:
         return 1
     if top < 1 << 30 and bool((finite == finite.round()).all()):
         return 1
-    bits = max(0, CONSTANT_BITS - frexp(top)[1])
-    return 1 << min(bits, 40)
+    bits = unit.bit_length() - 1
+    significant = bits - frexp(top)[1]  # digits after the point where top has `bits` bits
+    spare = min(bits, (unit**2 // beside).bit_length() - 1) if top >= 1 else 0
+    return 1 << max(0, min(max(significant, spare), SCALE_BITS - bits))
 
 
 # Sums
@@ -103,7 +112,7 @@ def _at_scale(x: Share, factor: int, scale: int) -> Share:
         return x
     parts = x.each(lambda _, part: part * _wrapped(factor))
     public = None if x.public is None else x.public * _wrapped(factor)
-    return Share.make(x.session, parts, x.dtype, scale, x.unit, public)
+    return Share.make(x.session, parts, x.dtype, scale, x.unit, public, x.shown)
 
 
 def _wrapped(factor: int) -> int:
@@ -122,7 +131,8 @@ def _joined(
     public = None
     if x.public is not None and y.public is not None:
         public = fn(x.public, y.public)
-    return Share.make(session, parts, dtype, x.scale, max(x.unit, y.unit), public)
+    shown = min(x.shown, y.shown)
+    return Share.make(session, parts, dtype, x.scale, max(x.unit, y.unit), public, shown)
 
 
 def add(x: Share, y: Share) -> Share:
@@ -155,7 +165,7 @@ def add_scalar(x: Share, number: float) -> Share:
 def relabelled(x: Share, dtype: torch.dtype, unit: int) -> Share:
     """The same value on storage of its own, as another dtype and with another working scale."""
     parts = x.each(lambda _, part: part.clone())
-    return Share.make(x.session, parts, dtype, x.scale, unit, x.public)
+    return Share.make(x.session, parts, dtype, x.scale, unit, x.public, x.shown)
 
 
 def concatenate(fn: Callable[[Sequence[Tensor]], Tensor], shares: Sequence[Share]) -> Share:
@@ -168,7 +178,8 @@ def concatenate(fn: Callable[[Sequence[Tensor]], Tensor], shares: Sequence[Share
     parts = aligned[0].each(lambda p, _: fn([share.parts[p] for share in aligned]))
     publics = [share.public for share in aligned]
     public = None if any(v is None for v in publics) else fn([v for v in publics if v is not None])
-    return Share.make(session, parts, dtype, aligned[0].scale, max(s.unit for s in aligned), public)
+    unit, shown = max(s.unit for s in aligned), min(s.shown for s in aligned)
+    return Share.make(session, parts, dtype, aligned[0].scale, unit, public, shown)
 
 
 def total(x: Share, dims: Sequence[int] | None = None, keepdim: bool = False) -> Share:
@@ -187,8 +198,13 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
     """x times a public number, exactly where the number is a short fraction, without a round.
 
     The scale takes the denominator; once it outgrows the ring's room it is truncated (1 round).
+    Raises EncodingError for a factor that leaves no room for any value but 0.
     """
     exact = rationalise(factor, _mantissa_bits(x))
+    if abs(exact.numerator) * x.scale > 1 << RANGE_BITS - HEADROOM_BITS:
+        x, exact = _making_room(x, factor, exact)
+    if exact.denominator > 1 << RANGE_BITS:  # finer than anything that the ring can hold
+        exact = Fraction(0)
     dtype, unit = x.dtype, x.unit
     if not isinstance(factor, int):
         dtype = torch.promote_types(dtype, torch.float32) if not dtype.is_floating_point else dtype
@@ -199,8 +215,30 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
     numerator = _wrapped(exact.numerator)
     parts = x.each(lambda _, part: part * numerator)
     public = None if x.public is None else x.public * numerator
-    out = Share.make(x.session, parts, dtype, scale, unit, public)
-    return rescale(out, unit**2) if scale > unit**2 << HEADROOM_BITS + 2 else out
+    out = Share.make(x.session, parts, dtype, scale, unit, public, _shown_after(x, exact, unit))
+    return with_headroom(out)
+
+
+def _making_room(x: Share, factor: float | Fraction, exact: Fraction) -> tuple[Share, Fraction]:
+    """x truncated for a numerator that leaves no headroom, and the factor with its new bits."""
+    for scale in (x.unit**2, x.unit):
+        if x.scale > scale and abs(exact.numerator) * x.scale > 1 << RANGE_BITS - HEADROOM_BITS:
+            x = fit(x) if scale == x.unit else rescale(x, scale)
+            exact = rationalise(factor, _mantissa_bits(x))
+    if abs(exact.numerator) * x.scale >= 1 << RANGE_BITS:
+        unit = max(x.unit, x.session.unit if x.dtype.is_floating_point else 1)
+        raise EncodingError(
+            f"a secret cannot be multiplied with {float(factor):.6g}; with {describe_scale(unit)}"
+            f" a factor must be below {describe_bound(unit)}"
+        )
+    return x, exact
+
+
+def _shown_after(x: Share, factor: Fraction, unit: int) -> float:
+    """What may be shown of x times a public factor: the digits that could be shown of x."""
+    if x.shown == inf or factor == 0:
+        return inf
+    return max(unit, int(x.shown) * factor.denominator // abs(factor.numerator))
 
 
 def _mantissa_bits(x: Share) -> int:
@@ -254,27 +292,63 @@ def fit(x: Share) -> Share:
 
 
 def product_operands(x: Share, y: Share) -> tuple[Share, Share]:
-    """x and y truncated as far as their product needs: its scale stays within unit^2."""
+    """x and y truncated as far as their product needs: its scale stays within unit^2.
+
+    A public factor may be finer than that, for as long as its ring elements are small.
+    """
     room = max(x.unit, y.unit) ** 2
-    if x.scale * y.scale > room:
-        x, y = (fit(x), y) if x.scale * y.unit >= y.scale * x.unit else (x, fit(y))
+    if x.scale * y.scale <= room:
+        return x, y
+    if (x.public is None) != (y.public is None):
+        return _beside_public(x, y, room)
+    x, y = (fit(x), y) if x.scale * y.unit >= y.scale * x.unit else (x, fit(y))
     if x.scale * y.scale > room:
         x, y = fit(x), fit(y)
     return x, y
 
 
-def store(target: Share, value: Share) -> None:
-    """Write a value in place: at the target's scale, or finer where the target may adopt it.
+def _beside_public(x: Share, y: Share, room: int) -> tuple[Share, Share]:
+    """A secret and a public operand: the secret one is truncated if need be, then the other."""
+    known = x.public if y.public is None else y.public
+    assert known is not None
+    largest = _largest(known)
+    if largest <= 1:  # a mask
+        return x, y
+    x, y = (fit(s) if s.public is None else s for s in (x, y))
+    scale, other = (x.scale, y.scale) if y.public is None else (y.scale, x.scale)
+    if min(scale, largest) * other > room:
+        x, y = fit(x), fit(y)
+    return x, y
 
-    A target that covers its whole storage keeps up to unit^2 (small second moments and updates
-    survive); any other target gets the value rounded to its scale.
+
+def _largest(raw: Tensor) -> int:
+    """The largest magnitude among ring elements."""
+    if raw.numel() == 0:
+        return 0
+    low, high = torch.aminmax(raw)
+    return max(-int(low), int(high))
+
+
+def with_headroom(x: Share) -> Share:
+    """x, truncated to unit^2 where its scale leaves no headroom for what comes next."""
+    room = x.unit**2
+    return rescale(x, room) if x.scale > room << HEADROOM_BITS + 2 else x
+
+
+def store(target: Share, value: Share) -> None:
+    """Write a value in place: at the value's own scale where the target may adopt it.
+
+    A target that covers its whole storage takes anything between its unit and unit^2 (small second
+    moments and updates survive, and nothing grows out of the ring); any other target gets the value
+    at the scale that it has.
     """
+    same_session(target, value)
     if value.shape != target.shape:
         shape = target.shape
         value = value.map(lambda part: part.expand(shape))
-    finest = target.unit**2
-    if value.scale > target.scale and target.whole and target.scale < finest:
-        target.write(rescale(value, finest), finest)
+    if target.whole:
+        scale = min(max(value.scale, target.unit), target.unit**2)
+        target.write(rescale(value, scale), scale)
         return
     if target.scale < target.unit:  # a public constant of few bits: make room in all of it
         base = target.base()

@@ -50,8 +50,15 @@ class Path:
         """What public integers, shaped like the input, are at the winners (the reduced shape)."""
         return self._choose(values.movedim(self.dim, 0))
 
+    def pick(self, x: Share) -> Share:
+        """The elements of x, shaped like the input, at the winners: the transpose of `route`."""
+        dim = self.dim
+        return self._down(x.map(lambda part: part.movedim(dim, 0).contiguous()))
+
     def _choose(self, candidates: torch.Tensor) -> Share:
-        current = constant(self.levels[0].session, candidates.contiguous())
+        return self._down(constant(self.levels[0].session, candidates.contiguous()))
+
+    def _down(self, current: Share) -> Share:
         for level in self.levels:
             current = _merge(current, level)
         return current.map(lambda part: part.squeeze(0))

@@ -8,13 +8,12 @@ is a view of the same c and the same r, so only positions that were never opened
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..encoding import decode
 from ..errors import SessionError
 from ..provider import MaskView
 from ..session import Session
@@ -175,28 +174,3 @@ def _masked_view(share: Share) -> Masked:
     size, stride, offset = tuple(part.shape), tuple(part.stride()), int(part.storage_offset())
     mask = MaskView(facts.mask, share.storage_numel, size, stride, offset)
     return Masked(share, share.view_of(facts.opened), mask)
-
-
-def reveal(share: Share, receivers: Sequence[int] | None = None) -> Tensor | None:
-    """Make a value itself public (this is what decrypt does): its ring elements, unmasked.
-
-    receivers: only these parties learn it; None where none of them lives in this process.
-    1 round, 64 bits an element. Reveals the value and nothing else of the parties' inputs, but for
-    the rounding bit of the last truncation.
-    """
-    session = same_session(share)
-    session.transport.agree("reveal", share.scale, receivers)
-    if share.public is not None:
-        told = receivers is None or any(p in receivers for p in session.local)
-        return share.public.clone() if told else None
-    messages = share.each(lambda _, part: part.clone(memory_format=torch.contiguous_format))
-    opening = Opening(messages, "add", 64 * share.here.numel())
-    if receivers is None:
-        return session.transport.open([opening])[0]
-    return session.transport.gather(opening, receivers)
-
-
-def reveal_value(share: Share, receivers: Sequence[int] | None = None) -> Tensor | None:
-    """`reveal`, decoded to the share's plain dtype."""
-    raw = reveal(share, receivers)
-    return None if raw is None else decode(raw, share.scale, share.dtype)

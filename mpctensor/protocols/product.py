@@ -19,7 +19,7 @@ from torch import Tensor
 from .. import kernels
 from ..provider import bilinear, product_size
 from ..share import Share
-from .linear import product_operands
+from .linear import product_operands, with_headroom
 from .opening import Masked, masked, same_session
 
 
@@ -120,7 +120,9 @@ def _public_product(name: str, params: Sequence[Any], x: Share, y: Share) -> Sha
         parts = x.each(lambda _, part: fn(part, fy))
     else:
         parts = y.each(lambda _, part: fn(fx, part))  # type: ignore[arg-type]
-    return Share.make(session, parts, dtype, x.scale * y.scale, max(x.unit, y.unit), known)
+    shown = min(x.shown, y.shown)  # public factors have no digits to hide
+    scale, unit = x.scale * y.scale, max(x.unit, y.unit)
+    return with_headroom(Share.make(session, parts, dtype, scale, unit, known, shown))
 
 
 def _combine_mul(name: str, params: Any, x: Masked, y: Masked, p: int, z: Tensor) -> Tensor:

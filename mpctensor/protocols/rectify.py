@@ -17,7 +17,7 @@ from .. import kernels
 from ..share import Share
 from .bits import bit_mul, bit_of, invert
 from .comparison import Comparison, compare, compare_zero
-from .linear import add, rescale, session_parts, sub
+from .linear import add, align, session_parts, sub
 from .product import mul
 
 # Bits
@@ -94,7 +94,8 @@ def relu(x: Share, fuse: bool = True) -> tuple[Share, Share]:
     outcome = compare(flat, [1], "select_shift" if shift else "select", shift)
     bit = bit_of(outcome, 0, x.shape)
     parts = flat.each(lambda p, _: _rectified(outcome, p, 0, shift).view(x.shape))
-    return Share.make(x.session, parts, x.dtype, x.scale >> shift, x.unit), bit
+    out = Share.make(x.session, parts, x.dtype, x.scale >> shift, x.unit, shown=x.shown)
+    return out, bit
 
 
 def _pending_shift(x: Share) -> int:
@@ -147,9 +148,7 @@ def bounded(
     low + [x >= low] (x - low) - [x > high] (x - high); a missing bound is dropped, its bit is None.
     One opening, both bounds in its rounds.
     """
-    finest = max([x.scale, *(b.unit for b in (low, high) if b is not None)])
-    x = rescale(x, finest)  # integers that became floats: the bounds may be finer
-    bounds = [rescale(b, finest) for b in (low, high) if b is not None]
+    x, *bounds = align(x, *(b for b in (low, high) if b is not None))
     shape = torch.broadcast_shapes(x.shape, *(b.shape for b in bounds))
     if x.shape != shape:
         x = x.map(lambda part: part.expand(shape))
@@ -191,7 +190,7 @@ def _selected(x: Share, levels: Sequence[Tensor]) -> tuple[list[Share], list[Sha
     products = []
     for t in range(len(levels)):
         parts = flat.each(lambda p, _: _rectified(outcome, p, t, 0).view(x.shape))
-        products.append(Share.make(x.session, parts, x.dtype, x.scale, x.unit))
+        products.append(Share.make(x.session, parts, x.dtype, x.scale, x.unit, shown=x.shown))
     return bits, products
 
 

@@ -34,7 +34,7 @@ def truncate(x: Share, d: int) -> Share:
     flat = _flat(x)
     by_wrap_bit = session.n == 2 and not is_open(flat)
     parts = _by_wrap_bit(flat, d) if by_wrap_bit else _by_opening(flat, d)
-    out = Share.make(session, parts, x.dtype, x.scale // d, x.unit)
+    out = Share.make(session, parts, x.dtype, x.scale // d, x.unit, shown=x.shown)
     return _shaped_like(out, x)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 import torch
@@ -52,8 +52,8 @@ class Dealt:
     """
 
     request: Request
-    keys: dict[int, bytes]
-    corrections: Sequence[Tensor] | None
+    keys: dict[int, bytes] = field(repr=False)
+    corrections: Sequence[Tensor] | None = field(repr=False)
     last: int
 
     def part(self, party: int, item: int) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ..grid import Grid
 from ..tensor import SharedTensor
-from .grid import Grid
 
 
 class FixedPrecisionTensor(Tensor):

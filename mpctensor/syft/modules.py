@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SecretLeakError
+from ..grid import Grid
 from ..modules import convert_module
 from ..tensor import SharedTensor
 from . import sharing
-from .grid import Grid
 from .workers import DEFAULT_DIGITS, VirtualWorker, session_among
 
 _KEY = "_mpctensor_grid"  # on each submodule, from fix_precision() to float_precision()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 from torch import Tensor
 
 from ..encoding import encode
 from ..errors import SecretLeakError, UnsupportedOperationError
+from ..grid import Grid
 from ..protocols import reveal_value
 from ..session import Session
 from ..share import Share
 from ..tensor import SharedTensor, wrap
 from .chain import describe, handle_of
 from .fixed import FixedPrecisionTensor, plain
-from .grid import Grid
 from .taken import Taken
 from .workers import DEFAULT_DIGITS, VirtualWorker, hold, session_among
 
@@ -71,8 +73,9 @@ def share(
 def share_value(value: Tensor, unit: int, session: Session, requires_grad: bool) -> SharedTensor:
     """Share plain values at the scale `unit`; the session then prints chains."""
     raw = encode(value, unit)
-    parts = session.input(raw, raw.shape, session.first)
-    shared = Share.make(session, parts, value.dtype, unit, unit)
+    with session.lock:
+        parts = session.input(raw, raw.shape, session.first)
+    shared = Share.make(session, parts, value.dtype, unit, unit, shown=inf)
     session.describe, session.reveal = describe, "get()"
     hold(session.names, handle_of(shared))
     return wrap(shared, requires_grad)
@@ -95,7 +98,7 @@ def get(x: Tensor) -> Tensor:
 
 def revealed(shared: Share) -> Tensor:
     """The plain value of a share, rounded to its unit."""
-    with shared.session.meter.operation("get"):
+    with shared.session.operation("get"):
         value = reveal_value(shared)
     assert value is not None  # every party learns it
     return Grid.of_unit(shared.unit).carried(value) if value.is_floating_point() else value

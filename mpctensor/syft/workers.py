@@ -7,7 +7,9 @@ from typing import Any
 from weakref import WeakSet
 
 from ..errors import SessionError
-from ..session import Session, check_names, check_precision, simulated
+from ..grid import Grid
+from ..session import Session
+from ..starting import check_names, simulated
 
 DEFAULT_DIGITS = 3
 
@@ -66,7 +68,7 @@ def session_among(owners: Sequence[VirtualWorker], provider: VirtualWorker | Non
     check_names(names, dealer)
     key = (frozenset(names), dealer)
     if key not in _sessions or _sessions[key].closed:
-        unit = check_precision(DEFAULT_DIGITS + 2, 10)
+        unit = Grid.make(10, DEFAULT_DIGITS).unit
         _sessions[key] = simulated(names, dealer, unit=unit)
     return _sessions[key]
 

@@ -118,18 +118,17 @@ class Meter:
         for row in self._rows():
             row.provider_bytes += size
 
-    @contextmanager
-    def operation(self, name: str) -> Iterator[None]:
-        """Book what follows under the user's operation `name` (the outermost one wins)."""
+    def start(self, name: str) -> float | None:
+        """Book what follows under the user's operation `name`; None inside of another one."""
         if self._operation is not None:
-            yield
-            return
+            return None
         self._operation = name
-        started = perf_counter()
-        try:
-            yield
-        finally:
-            self._operation = None
+        return perf_counter()
+
+    def finish(self, started: float | None) -> None:
+        """The end of what `start` began; started: what it gave."""
+        if started is not None:
+            name, self._operation = self.doing, None
             if _active:
                 self._book(name, perf_counter() - started)
 

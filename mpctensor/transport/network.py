@@ -7,8 +7,7 @@ stop before they use what the other sent, and say what each was doing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import torch
@@ -69,7 +68,9 @@ class NetworkTransport:
         self, batch: Sequence[Opening], receivers: Sequence[int], senders: Sequence[int]
     ) -> list[Tensor]:
         """Send the batch's messages to all receivers; combine them with what the senders sent."""
-        with self.unbroken():
+        if self.failure is not None:
+            raise SessionError(f"the session is broken: {self.failure}")
+        try:
             own = [opening.messages[self.me].contiguous() for opening in batch]
             shapes = [tuple(message.shape) for message in own]
             self.agree("round", shapes)
@@ -86,6 +87,9 @@ class NetworkTransport:
             for q in senders:
                 self._receive(q, values, leaving, doing, digest)
             return [value.total for value in values]
+        except BaseException as error:  # Ctrl-C too: what the peers have got is unknown
+            self.fail(error)
+            raise
 
     def _receive(
         self,
@@ -104,17 +108,6 @@ class NetworkTransport:
             start += value.size
 
     # The end
-
-    @contextmanager
-    def unbroken(self) -> Iterator[None]:
-        """Whatever ends this block early, Ctrl-C too, ends the session, and the peers are told."""
-        if self.failure is not None:
-            raise SessionError(f"the session is broken: {self.failure}")
-        try:
-            yield
-        except BaseException as error:
-            self.fail(error)
-            raise
 
     def fail(self, error: BaseException) -> None:
         """End the session because of an error, if nothing has ended it yet."""
@@ -170,9 +163,11 @@ class _Sum:
             return
         if self._total is None and leaving is None:
             self._total = self._own.clone()
-        into = self.total.view(-1)
+        into = self.total
+        if into.dim() != 1:
+            into = into.view(-1)
         for begin in range(0, into.numel(), PIECE):
-            window = into[begin : begin + PIECE]
+            window = into if into.numel() <= PIECE else into[begin : begin + PIECE]
             piece = _BUFFER[: window.numel()]
             channel.receive_into(bytes_of(piece))
             if leaving is not None:

@@ -5,6 +5,7 @@ import torch
 
 from mpctensor import protocols as mpc
 from mpctensor.encoding import encode
+from mpctensor.errors import EncodingError
 from mpctensor.share import Share
 from mpctensor.transport import cost
 from tests.sharing import UNIT, make_session, raw_of, share_raw, share_value, value_of
@@ -115,3 +116,23 @@ def test_infinite_bounds_saturate() -> None:
 def test_fraction_encodings_are_shared_by_all_sizes() -> None:
     value = torch.tensor([0.1, 0.2])
     assert torch.equal(encode(value, UNIT), encode(value.clone(), UNIT))
+
+
+@pytest.mark.parametrize("factor", [1e18, -1e20, 2.0**46, 10**30])
+@pytest.mark.parametrize("scale", [UNIT, UNIT**2])
+def test_factors_out_of_range_are_refused(factor: float, scale: int) -> None:
+    x = share_value(make_session(), torch.ones(2), scale)
+    with pytest.raises(EncodingError, match=r"multiplied with .*16 fractional bits.* 2\*\*46"):
+        mpc.scaled(x, factor)
+
+
+def test_large_factors_make_room_first() -> None:
+    session = make_session()
+    x = share_value(session, torch.tensor([1.5]), UNIT**2)
+    assert value_of(mpc.scaled(x, 1e9)).item() == 1.5e9
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e-300, 5e-324])
+def test_factors_too_small_to_count(factor: float) -> None:
+    session = make_session()
+    assert value_of(mpc.scaled(share_value(session, torch.ones(2)), factor)).tolist() == [0, 0]

@@ -16,8 +16,9 @@ from mpctensor.errors import SessionError
 from mpctensor.provider import MaskView, PartyKeys, Request
 from mpctensor.provider.keys import derive, mask_key, operation_key
 from mpctensor.provider.requests import BETA, DIGITS, MASKS, threshold_stream
-from mpctensor.session import Session, simulated
+from mpctensor.session import Session
 from mpctensor.share import Share
+from mpctensor.starting import simulated
 from mpctensor.transport import cost
 from tests.sharing import make_session, raw_of, share_value, value_of
 

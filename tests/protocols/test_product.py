@@ -118,3 +118,36 @@ def test_cost_of_mul(n: int) -> None:
         rounds = 1 if opened else 0
         assert (spent.rounds, spent.bytes_sent) == (rounds, (n - 1) * 8 * 64 * opened)
         assert spent.provider_bytes == 8 * 64
+
+
+@pytest.mark.parametrize("top", [1e-7, 1e-5, 3e-3, 0.7, 1.0, 900.0])
+def test_plain_factors_keep_as_many_bits_as_fit(top: float) -> None:
+    """16 significant bits where entries are small, 16 bits after the point where they are large."""
+    session = make_session()
+    value, factor = torch.randn(50).double() * 100, torch.randn(50).double().clamp(-1, 1) * top
+    x = share_value(session, value)
+    exact = value_of(x) * factor
+    out = mpc.mul(x, mpc.constant(session, factor))
+    assert torch.allclose(value_of(out), exact, rtol=0, atol=1000 * 2.0**-16 * min(top, 1))
+
+
+@pytest.mark.parametrize("magnitude", [1e-9, 1e-5, 0.3, 1.0, 100.0, 2.0**20])
+def test_products_by_plain_factors_stay_in_range(magnitude: float) -> None:
+    """Up to 2^30 for the secret and for the product."""
+    session = make_session()
+    largest = 2.0**30 / max(1.0, magnitude) * 0.999
+    x = share_value(session, torch.tensor([largest, -largest]))
+    out = mpc.mul(x, mpc.constant(session, torch.full((2,), magnitude, dtype=torch.float64) * 0.9))
+    expected = torch.tensor([largest, -largest]).double() * magnitude * 0.9
+    assert torch.allclose(value_of(out), expected, rtol=2.0**-15)
+
+
+def test_plain_factors_ask_for_no_round() -> None:
+    session = make_session()
+    x = share_value(session, torch.randn(4, 5))
+    pending = mpc.scaled(share_value(session, torch.randn(4, 5)), 0.1)
+    with cost() as spent:
+        mpc.matmul(x, mpc.constant(session, torch.randn(5, 3) * 1e-4))
+        beside = pending.scale
+        mpc.mul(pending, mpc.constant(session, torch.randn(5) * 100, beside=beside))
+    assert spent.rounds == 0

@@ -136,3 +136,27 @@ def check_pair(hidden, plain, x):
     plain(x)[0].sum().backward()
     for one, other in zip(hidden.parameters(), plain.parameters(), strict=True):
         assert_close(one.grad.decrypt(), other.grad, 128)
+
+
+WIDE = torch.tensor([[-40.0, -20.0, -12.0, -1.0], [0.0, 1.0, 13.0, 15.0], [18.0, 20.0, 25.0, 40.0]])
+STABLE = {
+    "softplus": F.softplus,
+    "steep": lambda x: F.softplus(x, beta=3, threshold=50),
+    "flat": lambda x: F.softplus(x, beta=0.25, threshold=2),
+    "logsigmoid": F.logsigmoid,
+    "mish": F.mish,
+    "logaddexp": lambda x: torch.logaddexp(x, torch.zeros(4)),
+    "logsumexp": lambda x: torch.logsumexp(x, -1),
+}
+
+
+@pytest.mark.parametrize("name", STABLE)
+def test_smooth_where_an_exponential_would_rest(name):
+    ulps = 72 if name == "mish" else 32  # x times an error of 1 ulp, for x up to 40
+    check(STABLE[name], WIDE, ulps=ulps, grad_ulps=2 * ulps)
+
+
+@pytest.mark.parametrize("size", [(), (1,), (3, 1), (0,), (2, 0), (0, 3)])
+@pytest.mark.parametrize("fn", [F.softmax, F.log_softmax])
+def test_softmax_of_one_class_or_of_nothing(fn, size):
+    check(lambda x: fn(x, -1), torch.full(size, 2.5), ulps=0, grad_ulps=0)

@@ -135,3 +135,9 @@ def test_writing_to_a_comparison_changes_nothing_else() -> None:
     assert (x > 0).decrypt().tolist() == [True, False, True]
     torch.relu(x).sum().backward()
     assert x.grad.decrypt().tolist() == [1.0, 0.0, 1.0]
+
+
+def test_numbers_that_no_float_holds() -> None:
+    x = mpctensor.encrypt(torch.tensor([2**53 + 1]))
+    assert (x > 2**53).decrypt().item() and not (x > 2**53 + 1).decrypt().item()
+    assert (x >= 2**53 + 1).decrypt().item() and not (x >= 2**53 + 2).decrypt().item()

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.plaintext import check, on_grid
+import mpctensor
+from tests.plaintext import assert_close, check, on_grid
 
 X = on_grid(2, 3, 4)
 SQUARE = on_grid(3, 3)
@@ -127,3 +128,32 @@ def test_pads_of_every_rank():
     ):
         for mode in ("reflect", "replicate"):
             check(lambda x: F.pad(x, pad, mode=mode), on_grid(*size), ulps=0.5)
+
+
+LAYOUTS = {
+    "expanded": lambda x: x[1:3].expand(2, 2),
+    "overlapping": lambda x: x.as_strided((3, 2), (1, 1), 1),
+    "transposed": lambda x: x.view(2, 3).t(),
+    "stepped": lambda x: x[::2],
+    "repeated": lambda x: x[2:5].view(3, 1).expand(3, 2),
+}
+CONVERSIONS = {
+    "float": lambda x: x.float(),
+    "int32": lambda x: x.to(torch.int32) + 1,
+    "negative": lambda x: -x,
+    "clone": lambda x: x.clone() * 2,
+    "half": lambda x: x / 2,
+}
+
+
+@pytest.mark.parametrize("conversion", CONVERSIONS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_public_values_in_every_layout(layout, conversion):
+    plain = torch.tensor([0, 1, 2, 4, 5, 6])
+    public = mpctensor.encrypt(plain).new_zeros(6) + plain
+    assert public._share.public is not None, "nothing secret is in it"
+    fn = lambda x: CONVERSIONS[conversion](LAYOUTS[layout](x))  # noqa: E731
+    out, expected = fn(public), fn(plain)
+    assert_close(out.decrypt(), expected, 0)
+    ones = mpctensor.encrypt(torch.ones_like(expected))
+    assert_close((ones * out).decrypt(), expected, 2)

@@ -112,3 +112,11 @@ def test_a_batch_seen_before_is_not_opened_again():
                 data[start : start + 4] @ weight
             sent.append(cost.bytes_sent)
     assert sent == [8 * (24 + 18), 8 * 24, 0, 0]
+
+
+def test_small_plain_weights():
+    """A plain weight keeps 16 bits of its own size; the error is that of the rounded weight."""
+    x, weight = torch.randn(8, 50) * 100, torch.randn(10, 50) * 1e-4
+    expected = F.linear(x, weight)
+    out = F.linear(mpctensor.encrypt(x), weight).decrypt()
+    assert torch.allclose(out, expected, rtol=0, atol=1e-4 * expected.abs().max().item())

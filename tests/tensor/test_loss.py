@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 import mpctensor
 from mpctensor import MPCError
-from tests.plaintext import check, on_grid
+from tests.plaintext import assert_close, check, grid, on_grid
 
 X = on_grid(6, 4, seed=1)
 Y = on_grid(6, 4, seed=2)
@@ -125,12 +125,59 @@ def test_value_before_gradient_shares_the_exponentials():
     assert backward.rounds == 0
 
 
-def test_predictions_changed_before_the_loss_is_worked_out():
-    x = mpctensor.encrypt(X)
-    loss = F.cross_entropy(x, LABELS)
-    x.zero_()
+@pytest.mark.parametrize("changed", ["predictions", "targets"])
+def test_changes_after_a_cross_entropy(changed):
+    def made():
+        x, target = (mpctensor.encrypt(v.clone()) for v in (X, ONE_HOT))
+        x.requires_grad_()
+        loss = F.cross_entropy(x, target)
+        with torch.no_grad():
+            (x if changed == "predictions" else target).copy_(torch.zeros_like(X))
+        return loss
+
+    assert abs(made().decrypt() - F.cross_entropy(X, ONE_HOT)) < 1e-3, "the value of the call"
     with pytest.raises(RuntimeError, match="in place"):
-        loss.decrypt()
+        made().backward()
+
+
+def test_the_loss_of_a_parameter_that_took_its_step():
+    logits = mpctensor.encrypt(torch.nn.Parameter(X.clone()))
+    optimizer = torch.optim.SGD([logits], lr=1.0)
+    loss = F.cross_entropy(logits, LABELS)
+    loss.backward()
+    optimizer.step()
+    assert abs(loss.decrypt() - F.cross_entropy(X, LABELS)) < 1e-3
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_a_target_that_requires_grad(reduction):
+    soft = grid(F.softmax(X, 1))
+    check(
+        lambda x, t: F.cross_entropy(x, t, reduction=reduction),
+        X,
+        soft,
+        ulps=8,
+        grad_ulps=16,
+    )
+
+
+def penalised(loss, secret):
+    """d/dw of |d loss / dx|^2."""
+    hide = mpctensor.encrypt if secret else lambda v: v
+    w = hide(grid(torch.linspace(-1, 1, 16).view(4, 4)).requires_grad_())
+    x = hide(X.detach().clone().requires_grad_())
+    target = hide(grid(F.softmax(X.flip(1), 1)).requires_grad_())
+    value = loss(x @ w, target)
+    first, second = torch.autograd.grad(value, (x, target), create_graph=True)
+    (first.square().sum() + second.square().sum()).backward()
+    return [v.grad.decrypt() if secret else v.grad for v in (w, x, target)]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_gradients_of_gradients_of_a_cross_entropy(reduction):
+    loss = lambda x, t: F.cross_entropy(x, t, reduction=reduction)  # noqa: E731
+    for got, expected in zip(penalised(loss, True), penalised(loss, False), strict=True):
+        assert_close(got, expected, 256)
 
 
 def test_secret_classes_are_refused_with_the_way_out():
@@ -147,3 +194,44 @@ def test_class_out_of_range():
 
 def test_large_logits():
     check(lambda x: F.cross_entropy(x, LABELS), X * 40, ulps=128, grad_ulps=64)
+
+
+SIGNS = torch.tensor([[1.0, -1.0, 1.0, -1.0]]).expand(3, 4)
+FAR = torch.tensor([[-40.0, -30.0, 30.0, 20.0], [0.0, 1.0, -2.0, 15.0], [-18.0, 14.0, 25.0, -1.0]])
+LOGISTIC = {
+    "soft_margin": F.soft_margin_loss,
+    "soft_margin_each": lambda x, t: F.soft_margin_loss(x, t, reduction="none"),
+    "bce": lambda x, t: F.binary_cross_entropy_with_logits(x, (t + 1) / 2),
+    "bce_pos_weight": lambda x, t: F.binary_cross_entropy_with_logits(
+        x, (t + 1) / 2, pos_weight=torch.tensor([0.5, 2.0, 1.0, 3.0])
+    ),
+    "multilabel": lambda x, t: F.multilabel_soft_margin_loss(x, (t + 1) / 2),
+}
+
+
+@pytest.mark.parametrize("secret", [(0,), (0, 1)], ids=["public", "secret"])
+@pytest.mark.parametrize("name", LOGISTIC)
+def test_logistic_losses_of_far_predictions(name, secret):
+    fn = LOGISTIC[name]
+    check(lambda x, t: fn(x, t.detach()), FAR, SIGNS, secret=secret, ulps=32, grad_ulps=64)
+
+
+EMPTY = torch.zeros(0)
+OF_NOTHING = {
+    "mse": lambda e: F.mse_loss(e(EMPTY), e(EMPTY)),
+    "l1": lambda e: F.l1_loss(e(EMPTY), e(EMPTY)),
+    "smooth_l1": lambda e: F.smooth_l1_loss(e(EMPTY), e(EMPTY)),
+    "bce": lambda e: F.binary_cross_entropy_with_logits(e(EMPTY), e(EMPTY)),
+    "ignored": lambda e: F.cross_entropy(e(X[:2]), torch.tensor([-100, -100])),
+    "no_weight": lambda e: F.cross_entropy(e(X), LABELS, weight=torch.zeros(4)),
+    "no_batch": lambda e: F.cross_entropy(e(X[:0]), LABELS[:0]),
+    "no_probabilities": lambda e: F.cross_entropy(e(X[:0]), X[:0]),
+    "nll": lambda e: F.nll_loss(e(X[:2]), torch.tensor([-100, -100])),
+}
+
+
+@pytest.mark.parametrize("name", OF_NOTHING)
+def test_mean_loss_of_nothing_is_refused_at_once(name):
+    assert OF_NOTHING[name](lambda x: x).isnan()
+    with pytest.raises(mpctensor.EncodingError, match="is not a number, which shares cannot hold"):
+        OF_NOTHING[name](mpctensor.encrypt)

@@ -1,9 +1,13 @@
 """max, min, argmax, argmin, amax, amin: values, positions, ties and gradients."""
 
+import re
+
 import pytest
 import torch
+import torch.nn.functional as F
 
-from tests.plaintext import check, on_grid
+import mpctensor
+from tests.plaintext import assert_close, check, on_grid
 
 X = on_grid(3, 4, 5)
 
@@ -53,3 +57,68 @@ def test_integers():
 
 def test_large_values():
     check(lambda x: x.max(1), on_grid(3, 4) * 2**20, ulps=1)
+
+
+TIED = torch.tensor([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0], [-1.0, 0.5, 0.25, 0.5]])
+SPREAD = {
+    "max": lambda x: x.max() * 1,
+    "min": lambda x: torch.min(x),
+    "amax": lambda x: x.amax(-1),
+    "amin_keep": lambda x: x.amin(0, keepdim=True),
+    "amax_all": lambda x: torch.amax(x, (0, 1)),
+    "product": lambda x: (x * x).amax(1),
+}
+
+
+@pytest.mark.parametrize("name", SPREAD)
+def test_winners_share_the_gradient(name):
+    check(SPREAD[name], TIED, ulps=2, grad_ulps=8)
+
+
+def test_max_along_a_dimension_gives_it_to_the_first():
+    check(lambda x: x.max(-1).values, TIED, ulps=1)
+
+
+def test_input_changed_before_the_gradient():
+    x = mpctensor.encrypt(torch.randn(4, requires_grad=True))
+    y = x * 1
+    out = y.amax(0)
+    y.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.backward()
+
+
+@pytest.mark.parametrize("name", ["max", "min", "argmax", "argmin", "amax", "amin"])
+def test_of_no_elements(name):
+    """No rows give no extrema; no candidates raise what torch raises."""
+    rows, nothing = torch.zeros(2, 0, 3), torch.zeros(0)
+    check(lambda x: getattr(x, name)(-1), rows)
+    for fn in (lambda x: getattr(x, name)(), lambda x: getattr(x, name)(0)):
+        with pytest.raises((RuntimeError, IndexError)) as plain:
+            fn(nothing)
+        with pytest.raises(plain.type, match=re.escape(str(plain.value))):
+            fn(mpctensor.encrypt(nothing))
+
+
+SECOND = {
+    "max": lambda x: x.max(1).values.square(),
+    "min": lambda x: x.min(0)[0].square(),
+    "amax": lambda x: x.amax((0, 2)).square(),
+    "all": lambda x: x.max().square(),
+    "pool": lambda x: F.max_pool1d(x, 2).square(),
+    "padded pool": lambda x: F.max_pool2d(x, 3, 2, 1).square(),
+    "adaptive pool": lambda x: F.adaptive_max_pool1d(x, 1).square(),
+}
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_gradients_of_gradients(name):
+    def second(secret):
+        hide = mpctensor.encrypt if secret else lambda v: v
+        w, x = hide(on_grid(5, 5).requires_grad_()), hide(X.clone().requires_grad_())
+        (first,) = torch.autograd.grad(SECOND[name](x @ w).sum(), x, create_graph=True)
+        first.square().sum().backward()
+        return [v.grad.decrypt() if secret else v.grad for v in (w, x)]
+
+    for got, expected in zip(second(True), second(False), strict=True):
+        assert_close(got, expected, 64)

@@ -196,3 +196,54 @@ def test_checkpoint():
     plain(X).sum().backward()
     grad = model[0].weight.grad.decrypt()
     assert torch.allclose(grad, plain[0].weight.grad, atol=64 * ULP)
+
+
+SCALE_FREE = {
+    "adam": lambda p: torch.optim.Adam(p, lr=0.01),
+    "nadam": lambda p: torch.optim.NAdam(p, lr=0.01),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01),
+    "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.01),
+    "adadelta": lambda p: torch.optim.Adadelta(p, lr=1.0),
+}
+
+
+@pytest.mark.parametrize("gradient", [1.0, 1e-3, 3e-4, 1e-4])
+@pytest.mark.parametrize("name", SCALE_FREE)
+def test_small_gradients_never_make_large_steps(name, gradient):
+    """Squares below 2^-32 are lost; the steps then come out shorter, or up to half longer."""
+    moved = []
+    for hide in (lambda p: p, mpctensor.encrypt):
+        parameter = hide(nn.Parameter(torch.zeros(2)))
+        optimizer = SCALE_FREE[name]([parameter])
+        for _ in range(10):
+            optimizer.zero_grad()
+            (parameter * torch.full((2,), gradient)).sum().backward()
+            optimizer.step()
+        moved.append(mpctensor.decrypt(parameter).detach())
+    ratio = moved[1] / moved[0]
+    assert bool((ratio > 0.3).all() and (ratio < 1.5).all()), ratio
+    if gradient == 1.0:  # a root is one ulp too large, which of Adadelta's 1e-3 is 1.5%
+        assert torch.allclose(ratio, torch.ones(2), atol=0.03)
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "weight_decay": 0.1}])
+def test_plain_and_secret_parameters_in_one_optimizer(options):
+    def stepped(secret):
+        free, hidden = (torch.nn.Parameter(torch.tensor([1.0, -2.0])) for _ in range(2))
+        hidden = mpctensor.encrypt(hidden) if secret else hidden
+        for _ in range(2):
+            free.grad, gradient = torch.tensor([0.5, 1.0]), torch.tensor([0.25, -1.0])
+            hidden.grad = mpctensor.encrypt(gradient) if secret else gradient
+            torch.optim.SGD([free, hidden], 0.1, foreach=True, **options).step()
+        return free.detach(), hidden.detach().decrypt() if secret else hidden.detach()
+
+    for got, expected in zip(stepped(True), stepped(False), strict=True):
+        assert (got - expected).abs().max() < 2**-14
+
+
+def test_foreach_refuses_before_it_writes():
+    plain, secret = torch.ones(2), mpctensor.encrypt(torch.ones(2))
+    targets = [mpctensor.encrypt(torch.ones(2)), plain]
+    with pytest.raises(mpctensor.SecretLeakError, match="plain tensor"):
+        torch._foreach_add_(targets, [secret, secret])
+    assert targets[0].decrypt().tolist() == [1.0, 1.0] and plain.tolist() == [1.0, 1.0]

@@ -4,10 +4,11 @@ import operator
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import mpctensor
 from mpctensor import EncodingError
-from tests.plaintext import ULP, check, on_grid
+from tests.plaintext import ULP, assert_close, check, on_grid
 
 X = on_grid(3, 4)
 POSITIVE = on_grid(3, 4, low=0.5, high=4.0)
@@ -247,3 +248,164 @@ def test_wrong_shapes_give_torchs_message():
         x.view(2, 2)
     with pytest.raises(IndexError):
         x[5]
+
+
+def test_small_plain_tensors_are_not_lost():
+    x = mpctensor.encrypt(torch.tensor([1000.0, -500.0]))
+    assert_close((x * torch.full((2,), 1e-5)).decrypt(), torch.tensor([0.01, -0.005]), 1)
+    assert_close((x[None] @ torch.full((2, 1), 1e-5)).decrypt(), torch.tensor([[0.005]]), 1)
+    assert_close((x / torch.tensor([1e5, 1e7])).decrypt(), torch.tensor([0.01, -0.00005]), 1)
+    large = mpctensor.encrypt(torch.tensor([1e9]))
+    assert_close((large * torch.tensor([1e-9])).decrypt(), torch.tensor([1.0]), 2)
+
+
+AFTER = {
+    "add": lambda y: y + 1e6,
+    "sub": lambda y: 1e6 - y,
+    "clamp": lambda y: y.clamp(-1e6, 1e6),
+    "greater": lambda y: (y > 1e6).float(),
+    "maximum": lambda y: torch.maximum(y, torch.tensor([1e6])),
+    "scaled": lambda y: y * 0.123456,
+    "square": lambda y: y * y,
+    "relu": torch.relu,
+    "exp": torch.exp,
+    "sqrt": torch.sqrt,
+    "log": torch.log,
+    "sigmoid": torch.sigmoid,
+    "reciprocal": torch.reciprocal,
+    "floor": lambda y: (y + 0.25).floor(),
+    "softmax": lambda y: y.softmax(0),
+    "norm": torch.linalg.vector_norm,
+    "again": lambda y: y * torch.full((2,), 0.3) * torch.full((2,), 2.5),
+}
+
+
+@pytest.mark.parametrize("name", AFTER)
+@pytest.mark.parametrize("factor", [1e-7, 1e-5, 2e-3, 0.3])
+def test_what_follows_a_small_plain_factor(name, factor):
+    plain = torch.tensor([1.5, 2.0]) / factor
+    y = mpctensor.encrypt(plain) * torch.full((2,), factor)
+    assert_close(AFTER[name](y).decrypt(), AFTER[name](plain * factor), 16)
+
+
+OUT_OF_RANGE = {
+    "times": (lambda x: x * 1e18, r"multiplied with 1e\+18"),
+    "over": (lambda x: x / 1e-20, "division of a secret by 1e-20"),
+    "times_tensor": (lambda x: x * torch.tensor(1e20), r"multiplied with 1e\+20"),
+    "over_tensor": (lambda x: x / torch.full((1,), 1e-20), r"1e\+20"),
+    "fill_": (lambda x: x.fill_(1e15), r"value 1e\+15"),
+    "full_like": (lambda x: torch.full_like(x, -1e15), r"value -1e\+15"),
+    "setitem": (lambda x: x.__setitem__(0, 1e15), r"value 1e\+15"),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_RANGE)
+def test_public_numbers_out_of_range_are_refused(name):
+    fn, message = OUT_OF_RANGE[name]
+    with pytest.raises(EncodingError, match=rf"{message}.*2\*\*46"):
+        fn(mpctensor.encrypt(torch.ones(1)))
+
+
+def test_fills_within_range_are_exact_and_infinities_rest():
+    x = mpctensor.encrypt(torch.zeros(2))
+    assert x.fill_(1e10).decrypt().tolist() == [1e10, 1e10]
+    with pytest.raises(EncodingError, match=r"2\*\*30"):  # as x[0] = 1e10, of a product
+        (mpctensor.encrypt(torch.ones(2)) * mpctensor.encrypt(torch.ones(2))).fill_(1e10)
+    for huge in (float("inf"), torch.finfo(torch.float32).max):
+        assert x.fill_(huge).decrypt().min() >= 2.0**30
+
+
+@pytest.mark.parametrize("tiny", [1e-6, 1e-8])
+def test_a_tiny_summand_makes_the_sum_finer(tiny):
+    zero = mpctensor.encrypt(torch.zeros(3))
+    for total in (
+        zero + tiny,
+        tiny + zero,
+        torch.zeros_like(zero).add_(tiny),
+        zero.clone().add_(tiny),
+    ):
+        assert torch.allclose(total.decrypt(), torch.full((3,), tiny), atol=2.0**-33)
+    check(lambda x: x + 1e-6, X, ulps=1)
+
+
+FLAGS, COUNTS = torch.tensor([True, False]), torch.tensor([1, 2])
+FILLS = {
+    "fill_": lambda x, v: x.clone().fill_(v),
+    "setitem": lambda x, v: _set_first(x, v),
+    "full_like": lambda x, v: torch.full_like(x, v),
+    "new_full": lambda x, v: x.new_full((2,), v),
+    "masked_fill": lambda x, v: x.masked_fill(FLAGS, v),
+    "index_fill": lambda x, v: x.index_fill(0, torch.tensor([0]), v),
+    "scatter": lambda x, v: x.scatter(0, torch.tensor([1]), v),
+    "pad": lambda x, v: F.pad(x, (1, 1), value=v),
+    "as whole numbers": lambda x, v: torch.full_like(x, v, dtype=torch.int64),
+    "as flags": lambda x, v: torch.full_like(x, v, dtype=torch.bool),
+}
+
+
+def _set_first(x, value):
+    x = x.clone()
+    x[0] = value
+    return x
+
+
+@pytest.mark.parametrize("value", [5, 2.7, -2.7, 0.5, 0, True])
+@pytest.mark.parametrize("fill", FILLS)
+def test_fills_take_the_dtype(fill, value):
+    for plain in (FLAGS, COUNTS, torch.tensor([0.5, 2.0])):
+        expected = FILLS[fill](plain, value)
+        shared = FILLS[fill](mpctensor.encrypt(plain), value)
+        assert_close(shared.decrypt(), expected, 1)
+        assert_close(shared.sum().decrypt(), expected.sum(), 3)
+
+
+def test_fills_that_do_not_fit_raise_as_in_torch():
+    small = torch.tensor([1, 2], dtype=torch.uint8)
+    for value in (300, -300):
+        for x in (small, mpctensor.encrypt(small)):
+            with pytest.raises(RuntimeError, match="overflow"):
+                x.clone().fill_(value)
+
+
+BOUNDS = {
+    "crossed": (5.0, 1.0),
+    "crossed whole": (5, 1),
+    "crossed tensors": (torch.tensor([5.0, 0.0, 1.0]), torch.tensor([1.0, 2.0, 0.0])),
+    "crossed mixed": (torch.tensor([5.0, 0.0, 1.0]), torch.tensor(1.0)),
+    "fractions": (1.5, None),
+    "upper fraction": (None, 2.5),
+    "alike": (2, 2),
+}
+
+
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_clamp_follows_torch(bounds):
+    low, high = BOUNDS[bounds]
+    check(lambda x: x.clamp(low, high), torch.tensor([0.0, 3.0, 9.0]), ulps=1)
+    check(lambda x: x.clamp(low, high), torch.tensor([0, 3, 9]), ulps=1, gradients=False)
+
+
+def test_clamp_of_large_integers():
+    check(lambda x: x.clamp(min=2**50), torch.tensor([2**49, 2**51]), gradients=False)
+
+
+LARGE = {
+    "mul_": (lambda x: x * 0.5, lambda x: x.mul_(0.5)),
+    "div_": (lambda x: x / 2, lambda x: x.div_(2)),
+    "copy_": (lambda x: x * 0.25, lambda x: x.copy_(x * 0.25)),
+    "lerp_": (lambda x: x.lerp(x * 0.5, 0.5), lambda x: x.lerp_(x * 0.5, 0.5)),
+    "back": (lambda x: x * 1.0, lambda x: _finer(x).copy_(x)),
+}
+
+
+def _finer(x):
+    return (x * 0).mul_(1e-4).add_(1e-5)
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_writes_hold_what_results_hold(name):
+    plain = torch.tensor([3.0e9, 2.0**35, -1e6])
+    fresh, write = LARGE[name]
+    expected = fresh(mpctensor.encrypt(plain)).decrypt()
+    assert_close(expected, fresh(plain), 1)
+    assert_close(write(mpctensor.encrypt(plain)).decrypt(), expected, 1)

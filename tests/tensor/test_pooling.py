@@ -1,5 +1,7 @@
 """Pooling: averages and maxima, their borders, ties and gradients."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -42,6 +44,15 @@ POOLS = {
     "adaptive_max_1": (lambda x: F.adaptive_max_pool2d(x, 1), IMAGE),
     "adaptive_max1d": (lambda x: F.adaptive_max_pool1d(x, 3), LINE),
     "adaptive_max3d": (lambda x: F.adaptive_max_pool3d(x, 2), VOLUME),
+    "adaptive_max_uneven": (lambda x: F.adaptive_max_pool2d(x, (3, 4)), IMAGE),
+    "adaptive_max_more": (lambda x: F.adaptive_max_pool2d(x, (9, 4)), IMAGE),
+    "adaptive_max_index": (
+        lambda x: F.adaptive_max_pool2d(x, (4, None), return_indices=True),
+        IMAGE,
+    ),
+    "adaptive_max_unbatched": (lambda x: F.adaptive_max_pool2d(x, 4), IMAGE[0]),
+    "adaptive_max1d_uneven": (lambda x: F.adaptive_max_pool1d(x, 4), LINE),
+    "adaptive_max3d_uneven": (lambda x: F.adaptive_max_pool3d(x, 3), VOLUME),
     "lp_free_relu_pool": (lambda x: F.max_pool2d(F.relu(x), 2), IMAGE),
     "pool_relu": (lambda x: F.relu(F.max_pool2d(x, 2)), IMAGE),
 }
@@ -89,3 +100,34 @@ def test_backward_compares_nothing():
 def test_too_large_a_window():
     with pytest.raises(RuntimeError):
         F.max_pool2d(mpctensor.encrypt(on_grid(1, 1, 3, 3)), 5)
+
+
+def test_ties_in_uneven_windows_go_to_the_first():
+    x = torch.zeros(1, 1, 5, 5, requires_grad=True)
+    hidden = mpctensor.encrypt(x)
+    F.adaptive_max_pool2d(x, 3).sum().backward()
+    F.adaptive_max_pool2d(hidden, 3).sum().backward()
+    assert torch.equal(hidden.grad.decrypt(), x.grad)
+
+
+IMPOSSIBLE = {
+    "max_stride": lambda x: F.max_pool2d(x, 2, stride=0),
+    "max_negative": lambda x: F.max_pool2d(x, 2, stride=-1),
+    "max_dilation": lambda x: F.max_pool2d(x, 2, dilation=0),
+    "max_kernel": lambda x: F.max_pool2d(x, 0),
+    "max_padding": lambda x: F.max_pool2d(x, 2, padding=2),
+    "max1d": lambda x: F.max_pool1d(x[0], 2, stride=0),
+    "avg_stride": lambda x: F.avg_pool2d(x, 2, stride=0),
+    "avg_padding": lambda x: F.avg_pool2d(x, 2, padding=-1),
+    "avg1d": lambda x: F.avg_pool1d(x[0], 2, stride=0),
+    "rank": lambda x: F.max_pool2d(x[0, 0], 2),
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_impossible_windows_raise_as_in_torch(name):
+    image = on_grid(1, 2, 4, 4)
+    with pytest.raises(RuntimeError) as plain:
+        IMPOSSIBLE[name](image)
+    with pytest.raises(RuntimeError, match=re.escape(str(plain.value))):
+        IMPOSSIBLE[name](mpctensor.encrypt(image))

@@ -11,6 +11,7 @@ from torch import nn
 
 import mpctensor
 from mpctensor import MPCError, SecretLeakError, SessionError, UnsupportedOperationError
+from mpctensor.ops.registry import FRONT
 
 MODES = {"grad": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}
 
@@ -212,3 +213,53 @@ def test_a_forked_or_closed_session_is_an_error_at_once():
         x = vector()
     with pytest.raises(SessionError):
         x.add_(1)
+
+
+def test_what_a_handler_above_autograd_lacks_names_the_function(monkeypatch):
+    def lacking(*args, **kwargs):
+        raise NotImplementedError("windows of no shape")
+
+    monkeypatch.setitem(FRONT, F.max_pool2d, lacking)
+    with pytest.raises(UnsupportedOperationError, match="`max_pool2d`: windows of no shape"):
+        F.max_pool2d(mpctensor.encrypt(torch.zeros(1, 4, 4)), 2)
+
+
+BACKWARDS = {
+    "backward": lambda p, g: (p * 2).backward(g),
+    "leaf itself": lambda p, g: p.backward(g),
+    "expanded": lambda p, g: p.expand(2, 3).backward(torch.stack([g, g])),
+    "with a graph": lambda p, g: (p * p).backward(g, create_graph=True),
+    "a second one": lambda p, g: _into_a_gradient(p, g),
+    "by a hook": lambda p, g: _by_hook(p, g),
+}
+
+
+def _into_a_gradient(p, g):
+    p.grad = torch.zeros(3)
+    (p * 2).backward(g)
+
+
+def _by_hook(p, g):
+    y = p * 2
+    y.register_hook(lambda _: g)
+    y.sum().backward()
+
+
+@pytest.mark.filterwarnings("ignore:Using backward")
+@pytest.mark.parametrize("way", BACKWARDS)
+def test_a_plain_leaf_never_gets_a_secret_gradient(way):
+    plain = torch.ones(3, requires_grad=True)
+    with pytest.raises(SecretLeakError, match="encrypt"):
+        BACKWARDS[way](plain, mpctensor.encrypt(torch.ones(3)))
+    assert not isinstance(plain.grad, mpctensor.SharedTensor)
+
+
+def test_anomaly_detection_works():
+    with torch.autograd.detect_anomaly(check_nan=True):
+        x = mpctensor.encrypt(torch.ones(3).requires_grad_())
+        (x * 2).relu().sum().backward()
+    assert x.grad.decrypt().tolist() == [2.0, 2.0, 2.0]
+    with mpctensor.cost() as c:
+        assert not x.isnan().any().decrypt() and x.isfinite().all().decrypt()
+        assert not torch.isinf(x).decrypt().any()
+    assert c.rounds == 0, "shares hold no NaN"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import isqrt
+from math import inf, isqrt
 
 import torch
 
@@ -38,6 +38,7 @@ QUOTIENT_BITS, NUMERATOR_BITS = 36, 17  # scales of quotients, of numerators and
 SPARE_BITS = 19  # by which a numerator is truncated once it has been normalised
 LEVEL_BITS = 18  # and at most before that
 ROOT_BITS = 17  # of f(t) at least, for a root
+ROUNDED = inf  # a rounded f(t) times a power of two may be shown to its last digit
 FINEST = 1 << 48  # numbers at a finer scale are truncated first
 
 
@@ -100,7 +101,7 @@ def reciprocal(x: Share, positive: bool = False) -> Share:
     placed = _placed(x, FINEST_RECIPROCAL)
     unit = result_unit(x)
     flat = reciprocal_of_placed(placed, unit, bit)
-    return scaled_as(flat, x.shape, quotient_scale(unit), unit, result_dtype(x))
+    return scaled_as(flat, x.shape, quotient_scale(unit), unit, result_dtype(x), ROUNDED)
 
 
 def reciprocal_of_placed(
@@ -228,7 +229,7 @@ def _power(x: Share, placed: Placed, powers: Share, name: str, base: Fraction) -
         scale *= 2
     roots, shift = _normalised(placed, name, scale * base, powers)
     out = shifted_product(roots, shift, powers)
-    return scaled_as(out, x.shape, scale, unit, result_dtype(x))
+    return scaled_as(out, x.shape, scale, unit, result_dtype(x), ROUNDED)
 
 
 def _powers_down(on: Ladder, exponent: int, least: int) -> list[int]:

@@ -42,9 +42,17 @@ def plus(x: Share, y: Share) -> Share:
     return words(x.session, x.each(lambda p, part: part + y.parts[p]), public)
 
 
-def scaled_as(x: Share, shape: torch.Size, scale: int, unit: int, dtype: torch.dtype) -> Share:
-    """Flat words as numbers: shaped, at this scale."""
-    return Share.make(x.session, x.each(lambda _, part: part.view(shape)), dtype, scale, unit)
+def scaled_as(
+    x: Share,
+    shape: torch.Size,
+    scale: int,
+    unit: int,
+    dtype: torch.dtype,
+    shown: float | None = None,
+) -> Share:
+    """Flat words as numbers: shaped, at this scale. shown: as for `Share.make`."""
+    parts = x.each(lambda _, part: part.view(shape))
+    return Share.make(x.session, parts, dtype, scale, unit, shown=shown)
 
 
 def open_words(*shares: Share) -> None:

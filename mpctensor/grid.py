@@ -1,8 +1,9 @@
-"""The decimal grid of `fix_precision`: which numbers are kept, and how finely they are carried.
+"""Precision: which numbers fixed point keeps, and how finely they are carried.
 
-A value is encoded toward zero on the grid of base ** digits and decoded to the nearest point of
-that grid. In base 10 it is carried with two guard digits: a training run of twenty steps then ends
-within a few points of the grid of plaintext training; without them rounding errors pile up.
+In base 2 the grid is that of the ring. In base 10 a value is encoded toward zero on the grid of
+10^digits and decoded to the nearest point of that grid, but carried with two guard digits: a
+training run of twenty steps then ends within a few points of the grid of plaintext training;
+without them rounding errors pile up.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..encoding import encode
-from ..errors import SessionError
-from ..session import MAX_PRECISION, check_precision
+from .encoding import RANGE_BITS, describe_scale, encode
+from .errors import SessionError
 
 GUARD = {2: 1, 10: 100}  # the unit of the carried value is so much finer than the grid
-MAX_DIGITS = 5
+DIGITS = {2: 16, 10: 3}  # where none are asked for; 3 + 2 decimal digits are about 16 bits
+MOST = {2: 24, 10: 5}
 
 
 @dataclass(frozen=True, order=True)
@@ -28,22 +29,41 @@ class Grid:
     step: int
 
     @staticmethod
-    def make(base: int, digits: int) -> Grid:
-        """The grid of `fix_precision(base=, precision_fractional=)`. Raises SessionError."""
-        step = check_precision(digits, base)
-        unit = step * GUARD[base]
-        if unit > 1 << MAX_PRECISION:
+    def make(base: int = 2, digits: int | None = None) -> Grid:
+        """The grid of `digits` fractional digits in `base` 2 or 10. Raises SessionError."""
+        if base not in GUARD:
             raise SessionError(
-                f"`precision_fractional` is {digits}, too large for the ring, which carries two"
-                f" guard digits more, and twice as many in a product: use at most {MAX_DIGITS}"
+                f"`base` is {base!r}; use 2 (fractional bits) or 10 (decimal digits)"
             )
-        return Grid(unit, step)
+        if digits is None:
+            digits = DIGITS[base]
+        if isinstance(digits, bool) or not isinstance(digits, int) or digits < 0:
+            raise SessionError(
+                f"`precision` is {digits!r}; use a whole number of digits, 0 or more"
+            )
+        if digits > MOST[base]:
+            guard = " and four guard digits" if base == 10 else ""
+            raise SessionError(
+                f"`precision` is {digits} in base {base}, too large for the ring: a product carries"
+                f" twice the digits{guard} in {RANGE_BITS} bits; use at most {MOST[base]}"
+            )
+        step = base**digits
+        return Grid(step * GUARD[base], step)
 
     @staticmethod
     def of_unit(unit: int) -> Grid:
         """The grid of a value that is carried in this unit."""
         guard = GUARD[10] if unit > 1 and 10 ** (len(str(unit)) - 1) == unit else 1
         return Grid(unit, max(1, unit // guard))
+
+    @property
+    def guarded(self) -> bool:
+        """Whether values are carried more finely than they are shown: base 10."""
+        return self.unit != self.step
+
+    def __str__(self) -> str:
+        """`16 fractional bits`, `3 fractional digits`."""
+        return describe_scale(self.step)
 
     def truncated(self, value: Tensor) -> Tensor:
         """Toward zero onto the grid; a decimal such as 0.29, which its float just misses, stays.
