@@ -271,8 +271,7 @@ def renew(options: argparse.Namespace) -> int:
     """`mpctensor keys renew`."""
     authority = _authority(options)
     config = load(config_path(options))
-    members = [member_files(config, name, options.into) for name in options.names]
-    for files in members:
+    for files in [member_files(config, name, options.into) for name in options.names]:
         make_member(authority, files, validity=Validity.of_days(options.days), force=True)
         _say_member(files)
     return 0

@@ -12,6 +12,7 @@ import socket
 import threading
 
 VARIABLE = "MPCTENSOR_LIFELINE"  # the number of the file descriptor
+READY = b"r"  # said once signals are handled
 LOST_A_PEER = b"p"  # said before ending because of somebody else's failure
 
 _line: socket.socket | None = None
@@ -25,6 +26,7 @@ def hold() -> None:
         return
     _line = socket.socket(fileno=int(number))
     _line.set_inheritable(False)
+    _line.send(READY)
     threading.Thread(target=_watch, args=(_line,), daemon=True).start()
 
 

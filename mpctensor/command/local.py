@@ -19,7 +19,7 @@ from types import FrameType
 from typing import NoReturn
 
 from ..starting import CONFIG_VARIABLE, PARTY_VARIABLE
-from .lifeline import LOST_A_PEER, VARIABLE
+from .lifeline import LOST_A_PEER, READY, VARIABLE
 from .output import Reader, Screen, label
 from .throwaway import deployment
 
@@ -46,6 +46,7 @@ class Child:
                 start_new_session=True,
             )
         self._readers: list[Reader] = []
+        self._said = b""
 
     def show(self, screen: Screen, width: int, place: int) -> None:
         """Show its output from now on."""
@@ -61,16 +62,16 @@ class Child:
         code = self.process.poll()
         return code if code is None or code >= 0 else 128 - code
 
-    @property
-    def lost_a_peer(self) -> bool:
-        """Whether it said that it ended because of another's failure."""
+    def said(self, word: bytes) -> bool:
+        """Whether it has said this over its lifeline (READY, LOST_A_PEER)."""
         with suppress(BlockingIOError, ConnectionError):
-            return self._line.recv(1, socket.MSG_DONTWAIT) == LOST_A_PEER
-        return False
+            self._said += self._line.recv(16, socket.MSG_DONTWAIT)
+        return word in self._said
 
-    def signal(self, number: signal.Signals) -> None:
+    def end(self, polite: signal.Signals) -> None:
+        """Ask it to end; one that is not ready to be asked has nothing to lose."""
         if self.process.poll() is None:
-            self.process.send_signal(number)
+            self.process.send_signal(polite if self.said(READY) else signal.SIGTERM)
 
     def finish(self) -> None:
         """Whatever is left of its group goes, and its last words are shown."""
@@ -133,9 +134,9 @@ def _children() -> Iterator[list[Child]]:
 
 
 def _end(children: Sequence[Child], polite: signal.Signals) -> None:
-    """Ask everybody to end, and wait a while. The provider, first in the list, runs no script."""
-    for place, child in enumerate(children):
-        child.signal(polite if place else signal.SIGTERM)
+    """Ask everybody to end, and wait a while."""
+    for child in children:
+        child.end(polite)
     _wait(children, GRACE)
 
 
@@ -173,5 +174,5 @@ def _blame(children: Sequence[Child]) -> int:
         failed += [c for c in children if c.code is not None and c not in failed]
         sleep(POLL)
     failed += [c for c in children if c.code is not None and c not in failed]
-    codes = [(child.lost_a_peer, child.code) for child in failed if child.code]
+    codes = [(child.said(LOST_A_PEER), child.code) for child in failed if child.code]
     return min(codes, key=lambda entry: entry[0])[1] if codes else 1

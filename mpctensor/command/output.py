@@ -8,12 +8,15 @@ bottom; elsewhere they wait for their end.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import threading
 from typing import IO, TextIO
 
 COLOURS = (36, 33, 35, 32, 34, 31)
 MOST_PENDING = 1 << 16  # bytes of a line that does not end
 CLEAR = "\r\x1b[K"
+COLOUR = re.compile("\x1b\\[[0-9]*m")
 
 
 class Screen:
@@ -26,15 +29,12 @@ class Screen:
 
     def show(self, stream: TextIO, label: str, line: bytes, *, finished: bool = True) -> None:
         """Write a line, or on a terminal what there is of it so far."""
-        text = label + line.decode(errors="replace")
+        text = line.decode(errors="replace")
         with self._lock:
             try:
                 if self._unfinished:
                     stream.write(CLEAR)
-                if finished:
-                    stream.write(text + "\n")
-                else:
-                    stream.write(_cut(text, label))
+                stream.write(label + (text + "\n" if finished else _cut(text, label)))
                 self._unfinished = not finished
                 stream.flush()
             except (OSError, ValueError):
@@ -42,13 +42,9 @@ class Screen:
 
 
 def _cut(text: str, label: str) -> str:
-    """What fits a line of the terminal, so that it can be cleared; colours take no room."""
-    try:
-        columns = os.get_terminal_size().columns
-    except OSError:
-        columns = 80
-    invisible = len(label) - len(label.replace("\x1b", "")) and 9
-    return text[: columns - 1 + invisible]
+    """What fits behind the label on one line of the terminal, so that it can be cleared."""
+    taken = len(COLOUR.sub("", label)) + 1
+    return text[: max(0, shutil.get_terminal_size().columns - taken)]
 
 
 def label(name: str, width: int, place: int, stream: TextIO) -> str:

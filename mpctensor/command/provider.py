@@ -64,10 +64,10 @@ def serve(options: argparse.Namespace) -> int:
     name = config.provider.name
     if options.name not in (None, name):
         raise UsageError(f"{options.name} is not the provider of {config.path}, which is {name}")
-    lifeline.hold()
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
+    lifeline.hold()
     service = _service(config, limits)
     log(name, f"serves {', '.join(config.names)} at {_place(config)}")
     over.wait()

@@ -52,7 +52,6 @@ def run(options: argparse.Namespace) -> int:
     config = load(config_path(options))
     name = _party(config, options.name)
     os.environ[CONFIG_VARIABLE], os.environ[PARTY_VARIABLE] = str(config.path), name
-    lifeline.hold()
     return run_as(name, options)
 
 
@@ -95,6 +94,7 @@ def run_as(name: str, options: argparse.Namespace) -> int:
     sys.excepthook = _Reporter(name, options.traceback)
     signal.signal(signal.SIGTERM, _terminated)
     try:
+        lifeline.hold()
         _run_script(options.script, options.arguments, options.module)
     except SystemExit:
         raise

@@ -45,6 +45,13 @@ def test_a_file_gets_a_progress_bar_once_and_a_terminal_sees_it_move() -> None:
     assert moving.replace(CLEAR, "\n").endswith("bob | 100%\nbob | done\n")
 
 
+def test_an_unfinished_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "10")
+    stream = Terminal()
+    Screen().show(stream, "\x1b[31mbob | \x1b[0m", b"123456", finished=False)
+    assert stream.getvalue() == "\x1b[31mbob | \x1b[0m123"
+
+
 def test_a_line_without_end_is_not_kept_for_ever() -> None:
     text = shown(io.StringIO(), *[b"x" * 4096] * 64)
     assert text.count("x") == 64 * 4096

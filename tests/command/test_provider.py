@@ -94,7 +94,7 @@ def test_two_sessions_at_once_and_a_clean_end() -> None:
     assert lines[-1].endswith("has ended")
 
 
-def test_quotas_are_kept_and_ctrl_c_ends_it() -> None:
+def test_quotas_are_kept_and_ctrl_c_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
     with (
         deployment(PARTIES, "james") as path,
         provider(path, "--quota", "session_dealt=100") as process,
@@ -106,6 +106,8 @@ def test_quotas_are_kept_and_ctrl_c_ends_it() -> None:
         with pytest.raises(PeerError, match="session_dealt"):
             dealer.deal(Request("square", 2, (MaskView(1, 64, (64,), (1,), 0),), ()))[0]
         leave(members)
+        assert main(["provider", "--config", str(path)]) == 1
+        assert "is another process already james here?" in capsys.readouterr().err
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=LIMIT)
         assert process.returncode == 0
@@ -135,11 +137,3 @@ def test_bad_use_is_one_line(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
-
-
-def test_two_providers_at_one_address(capsys: pytest.CaptureFixture[str]) -> None:
-    with deployment(PARTIES, "james") as path, provider(path) as process:
-        assert process.stderr is not None
-        assert "serves alice, bob" in process.stderr.readline()
-        assert main(["provider", "--config", str(path)]) == 1
-    assert "is another process already james here?" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -32,6 +32,9 @@ for step in range(3):
 print("weights", mpc.decrypt(model).weight.tolist())
 print("arguments", sys.argv)
 print("oops", file=sys.stderr)
+if mpc.party() == "bob" and "fail" in sys.argv:
+    sys.exit(9)
+x.decrypt()
 """
 
 WAIT = """
@@ -100,21 +103,34 @@ def waiting(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate(timeout=LIMIT)
 
 
-@pytest.mark.parametrize("parties", ["alice,bob", "alice,bob,carol"])
-def test_all_parties_learn_the_same(tmp_path: Path, parties: str) -> None:
-    write(tmp_path, TRAIN)
-    plain = ["--plain"] * (parties.count(",") - 1)
-    done = run(
-        "run", "--local", "--parties", parties, *plain, "script.py", "-x", "--as", "y", cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
-    first, *others = [lines_of(done.stdout, name) for name in parties.split(",")]
+def check_same_output(output: str, parties: Sequence[str], arguments: list[str]) -> None:
+    """Every party printed the losses, the weights and its arguments, all alike."""
+    first, *others = [lines_of(output, name) for name in parties]
     assert [line.split()[0] for line in first] == ["loss"] * 3 + ["weights", "arguments"]
-    assert first[-1] == "arguments ['script.py', '-x', '--as', 'y']"
+    assert first[-1] == f"arguments {['script.py', *arguments]}"
     assert all(other == first for other in others)
+
+
+def test_three_parties_learn_the_same(tmp_path: Path) -> None:
+    write(tmp_path, TRAIN)
+    parties = ["--parties", "alice,bob,carol", "--plain"]
+    done = run("run", "--local", *parties, "script.py", "-x", "--as", "y", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    check_same_output(done.stdout, ("alice", "bob", "carol"), ["-x", "--as", "y"])
     assert lines_of(done.stderr, "bob") == ["oops"]
     assert "begins" in lines_of(done.stderr, "james")[1]
     assert lines_of(done.stderr, "james")[-1].endswith("has ended")
+
+
+def test_two_parties_over_tls_and_the_failure_that_counts(tmp_path: Path) -> None:
+    """alice fails only because bob did; her code is not what is reported, and she says why."""
+    write(tmp_path, TRAIN)
+    done = run("run", "--local", "script.py", "fail", cwd=tmp_path)
+    assert done.returncode == 9, done.stderr
+    check_same_output(done.stdout, ("alice", "bob"), ["fail"])
+    assert lines_of(done.stderr, "alice")[-1].startswith(
+        "alice: PeerError: bob has ended its session"
+    )
 
 
 def test_a_failure_ends_everybody_with_its_exit_code(tmp_path: Path) -> None:
@@ -125,30 +141,14 @@ def test_a_failure_ends_everybody_with_its_exit_code(tmp_path: Path) -> None:
     assert not temporary_folder(tmp_path).exists()
 
 
-def test_the_failure_that_counts_is_the_first_cause(tmp_path: Path) -> None:
-    """alice fails only because bob did; her code is not what is reported, and she says why."""
-    write(
-        tmp_path,
-        "import sys, mpctensor as mpc, torch\n"
-        "mpc.init()\n"
-        "x = mpc.encrypt(torch.ones(2))\n"
-        "if mpc.party() == 'bob': sys.exit(9)\n"
-        "x.decrypt()\n",
-    )
-    done = run("run", "--local", "script.py", cwd=tmp_path)
-    assert done.returncode == 9, done.stderr
-    (said,) = lines_of(done.stderr, "alice")
-    assert said.startswith("alice: PeerError: bob has ended its session")
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_it_can_be_stopped(
-    waiting: subprocess.Popen[str], tmp_path: Path, number: signal.Signals, code: int
+def test_ctrl_c_reaches_every_script_and_ends_everybody(
+    waiting: subprocess.Popen[str], tmp_path: Path
 ) -> None:
-    waiting.send_signal(number)
+    waiting.send_signal(signal.SIGINT)
     output, errors = waiting.communicate(timeout=LIMIT)
-    assert waiting.returncode == code
-    assert output.count("asked to stop") == 2 * (number == signal.SIGINT)
+    assert waiting.returncode == 130
+    assert output.count("asked to stop") == 2
+    assert errors.count(": interrupted") == 2
     assert "Traceback" not in errors
     check_nobody_is_left(tmp_path)
     assert not temporary_folder(tmp_path).exists()
@@ -201,14 +201,6 @@ def test_a_script_runs_as_python_runs_it(config: Path) -> None:
     assert end == "at exit"
 
 
-def test_a_module_and_errors_of_mpctensor(config: Path) -> None:
-    environment = {"MPCTENSOR_PARTY": "bob"}
-    done = run("run", "-m", "scripts.alone", "leak", cwd=config, **environment)
-    assert json.loads(done.stdout.splitlines()[0])[1:] == [str(config), "__main__", "bob"]
-    assert done.returncode == 1
-    assert done.stderr == "bob: SecretLeakError: say decrypt()\n"
-
-
 @pytest.fixture
 def here(config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder, with what `run` changes in its process put back afterwards."""
@@ -236,6 +228,16 @@ def test_other_errors_look_as_in_python(here: Path, capsys: pytest.CaptureFixtur
     assert said.endswith("ValueError: own\n")
     assert "runpy" not in said
     assert os.path.join("mpctensor", "command") not in said
+
+
+def test_a_module_and_errors_of_mpctensor(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPCTENSOR_PARTY", "bob")
+    assert main(["run", "-m", "scripts.alone", "leak"]) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)[1:] == [str(here), "__main__", "bob"]
+    assert said.err == "bob: SecretLeakError: say decrypt()\n"
 
 
 def test_traceback_on_demand(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
