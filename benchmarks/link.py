@@ -55,6 +55,8 @@ class Link:
         await asyncio.gather(
             _relay(reader, there_writer, self._there), _relay(there_reader, writer, self._back)
         )
+        for end in (writer, there_writer):
+            end.close()
 
 
 async def _relay(
@@ -80,10 +82,11 @@ async def _deliver(due: asyncio.Queue[tuple[float, bytes]], writer: asyncio.Stre
             when, data = await due.get()
             await asyncio.sleep(max(0.0, when - clock()))
             if not data:
-                break
+                writer.write_eof()
+                return
             writer.write(data)
             await writer.drain()
-    writer.close()
+    writer.close()  # the reader is gone
 
 
 async def _serve(link: Link) -> None:

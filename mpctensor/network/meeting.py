@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +25,8 @@ from .introduction import printable, read, write
 
 PROTOCOL = 1  # changes whenever members of different releases would not understand each other
 PATIENCE = 10.0  # seconds for an introduction
+PAUSE = 0.2  # seconds before another call
+HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 MOST_CALLERS = 64  # introductions at once
 
 Address = tuple[str, int]
@@ -63,7 +66,15 @@ def dial(
 def _introduced(
     me: Identity, address: Address, peer: str, said: dict[str, Any], until: float
 ) -> socket.socket:
-    connection, answer = _answered(me, _connected(address, peer, until), address, peer, said)
+    while True:
+        try:
+            raw = _connected(address, peer, until)
+            connection, answer = _answered(me, raw, address, peer, said)
+            break
+        except PeerError as error:  # a forwarded port hangs up while nobody listens behind it
+            if not isinstance(error.__cause__, HUNG_UP) or monotonic() + PAUSE >= until:
+                raise
+        sleep(PAUSE)
     if "refused" in answer:
         connection.close()
         raise PeerError(f"{peer} refused the call of {me.name}: {printable(answer['refused'])}")
