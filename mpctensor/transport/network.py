@@ -19,7 +19,6 @@ from .meter import Meter
 from .opening import Opening
 
 PIECE = 1 << 15  # words that torch adds on one thread: others are busy with the connection
-_BUFFER = torch.empty(PIECE, dtype=torch.int64)
 
 
 class NetworkTransport:
@@ -34,6 +33,7 @@ class NetworkTransport:
         self.channels = channels
         self.meter = meter
         self.failure: str | None = None
+        self.buffer = torch.empty(PIECE, dtype=torch.int64)
         self._check = blake2b(nonce, digest_size=16)
 
     @property
@@ -144,7 +144,7 @@ class _Sum:
     def __init__(self, opening: Opening, own: Tensor, transport: NetworkTransport) -> None:
         self.size = own.numel() * own.element_size()
         self._how = opening.combine
-        self._own = own
+        self._own, self._buffer = own, transport.buffer
         self._total: Tensor | None = None
         if opening.combine == "stack":
             self._total = own.new_empty((transport.n, *own.shape))
@@ -172,7 +172,7 @@ class _Sum:
             into = into.view(-1)
         for begin in range(0, into.numel(), PIECE):
             window = into if into.numel() <= PIECE else into[begin : begin + PIECE]
-            piece = _BUFFER[: window.numel()]
+            piece = self._buffer[: window.numel()]
             channel.receive_into(bytes_of(piece))
             if leaving is not None:
                 leaving.wait(start + 8 * (begin + window.numel()))

@@ -1,0 +1,234 @@
+"""Rounds over real connections, every party a thread here: sums, order, and what breaks them."""
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from mpctensor.errors import PeerError, SessionError
+from mpctensor.network import Channel, Kind
+from mpctensor.network.channel import EMPTY, HEADER, MAGIC
+from mpctensor.transport import Meter, NetworkTransport, Opening
+
+
+def connections() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        one = socket.create_connection(server.getsockname())
+        return one, server.accept()[0]
+
+
+def channels(n: int, timeout: float = 20) -> list[dict[int, Channel]]:
+    """For each of n parties, its channels to the others."""
+    found: list[dict[int, Channel]] = [{} for _ in range(n)]
+    for p in range(n):
+        for q in range(p + 1, n):
+            (there, arrives), (back, returns) = connections(), connections()
+            found[p][q] = Channel(f"party {q}", there, returns, timeout)
+            found[q][p] = Channel(f"party {p}", back, arrives, timeout)
+    return found
+
+
+def together(n: int, work: Callable[[NetworkTransport], Any], timeout: float = 20) -> list[Any]:
+    """What work(transport) gives, or raises, at every party."""
+    results: list[Any] = [None] * n
+    transports = [
+        NetworkTransport(p, links, Meter(), b"nonce")
+        for p, links in enumerate(channels(n, timeout))
+    ]
+
+    def run(p: int) -> None:
+        try:
+            results[p] = work(transports[p])
+        except BaseException as error:
+            results[p] = error
+        finally:
+            transports[p].close()
+
+    threads = [threading.Thread(target=run, args=(p,)) for p in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive(), "a deadlock"
+    return results
+
+
+def message(p: int, size: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1000 * seed + p)
+    return torch.randint(-(2**63), 2**63 - 1, (size,), generator=generator)
+
+
+def opening(n: int, p: int, size: int, how: Any = "add", seed: int = 0) -> Opening:
+    messages: list[Any] = [None] * n
+    messages[p] = message(p, size, seed)
+    return Opening(tuple(messages), how, 64 * size)
+
+
+def expected(n: int, size: int, how: str = "add", seed: int = 0) -> torch.Tensor:
+    parts = [message(p, size, seed) for p in range(n)]
+    if how == "stack":
+        return torch.stack(parts)
+    total = parts[0].clone()
+    for part in parts[1:]:
+        total = total + part if how == "add" else total ^ part
+    return total
+
+
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("how", ["add", "xor", "stack"])
+def test_values_of_any_size(n, how):
+    sizes = [0, 1, 7, 4095, 4096, 1 << 15, (1 << 15) + 1, 100_001]
+
+    def work(transport):
+        return transport.open([opening(n, transport.me, size, how, size) for size in sizes])
+
+    for values in together(n, work):
+        for size, value in zip(sizes, values, strict=True):
+            assert torch.equal(value, expected(n, size, how, size))
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_large_messages_both_ways_at_once(n):
+    size = 6_000_000  # 48 MB to each peer, far more than the connections hold
+
+    def work(transport):
+        rounds = [transport.open([opening(n, transport.me, size, "add", i)])[0] for i in range(2)]
+        return [torch.equal(value, expected(n, size, "add", i)) for i, value in enumerate(rounds)]
+
+    assert together(n, work) == [[True, True]] * n
+
+
+def test_a_message_is_not_overwritten_before_it_has_left():
+    """One side reads late, so that its own message waits in the other's sums."""
+
+    def work(transport):
+        values = []
+        for i in range(6):
+            if transport.me == 1:
+                threading.Event().wait(0.05)
+            values.append(transport.open([opening(2, transport.me, 700_000, "add", i)])[0])
+        return [
+            torch.equal(value, expected(2, 700_000, "add", i)) for i, value in enumerate(values)
+        ]
+
+    assert together(2, work) == [[True] * 6] * 2
+
+
+@pytest.mark.parametrize("receivers", [[0], [2], [0, 1], [0, 1, 2]])
+def test_only_the_receivers_learn(receivers):
+    def work(transport):
+        before = transport.wire_bytes
+        value = transport.gather(opening(3, transport.me, 10_000), receivers)
+        sent, received = (b - a for a, b in zip(before, transport.wire_bytes, strict=True))
+        return value, sent, received
+
+    for p, (value, sent, received) in enumerate(together(3, work)):
+        count = sum(r != p for r in receivers)
+        assert 80_000 * count <= sent < 80_000 * count + 1000
+        if p in receivers:
+            assert torch.equal(value, expected(3, 10_000))
+        else:
+            assert value is None and received < 1000
+
+
+# What breaks a session
+
+
+def test_parties_that_differ_both_say_so():
+    def work(transport):
+        transport.agree("factor", 0.5 + transport.me)
+        return transport.open([opening(2, transport.me, 4)])
+
+    for error in together(2, work):
+        assert isinstance(error, SessionError) and "do not do the same" in str(error)
+
+
+def test_a_tensor_enters_the_check_with_all_its_bytes():
+    def work(transport):
+        value = torch.zeros(1000)
+        value[-1] = transport.me * 1e-30
+        transport.agree(value)
+        return transport.open([opening(2, transport.me, 4)])
+
+    assert all(isinstance(error, SessionError) for error in together(2, work))
+
+
+def test_a_party_that_leaves():
+    def work(transport):
+        if transport.me == 1:
+            return None
+        return transport.open([opening(2, 0, 4)])
+
+    left, _ = together(2, work)
+    assert isinstance(left, PeerError) and "has ended its session" in str(left)
+
+
+def test_one_that_gives_up_says_why_to_all():
+    def work(transport):
+        if transport.me == 2:
+            transport.abort("it has a reason")
+        return transport.open([opening(3, transport.me, 4)])
+
+    for error in together(3, work)[:2]:
+        assert isinstance(error, PeerError) and "it has a reason" in str(error)
+
+
+def test_silence():
+    def work(transport):
+        if transport.me == 1:
+            threading.Event().wait(2)
+            return None
+        return transport.open([opening(2, 0, 4)])
+
+    quiet, _ = together(2, work, timeout=0.5)
+    assert isinstance(quiet, PeerError) and "sent nothing for 0.5 s" in str(quiet)
+
+
+def test_a_broken_transport_stays_broken():
+    (links, _) = channels(2)
+    transport = NetworkTransport(0, links, Meter(), b"")
+    transport.abort("it has a reason")
+    for _ in range(2):
+        with pytest.raises(SessionError, match="it has a reason"):
+            transport.open([opening(2, 0, 4)])
+
+
+HEADERS = {
+    "noise": os.urandom(HEADER.size),
+    "another kind": HEADER.pack(MAGIC, 77, 0, 0, EMPTY),
+    "a long text": HEADER.pack(MAGIC, Kind.OPENING, 65_535, 0, EMPTY),
+    "2 GiB": HEADER.pack(MAGIC, Kind.OPENING, 0, 1 << 31, EMPTY),
+    "out of turn": HEADER.pack(MAGIC, Kind.REQUESTS, 0, 0, EMPTY),
+    "half a header": MAGIC,
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_garbage_from_a_member(kind):
+    links, theirs = channels(2, timeout=5)
+    transport = NetworkTransport(0, links, Meter(), b"")
+    theirs[0]._outgoing.sendall(HEADERS[kind])
+    theirs[0]._outgoing.shutdown(socket.SHUT_WR)
+    with pytest.raises(SessionError):
+        transport.open([opening(2, 0, 4)])
+
+
+def test_closing_wakes_a_thread_that_waits():
+    links, _ = channels(2)
+    caught: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            links[1].receive(Kind.OPENING)
+        except BaseException as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    links[1].close()
+    thread.join(10)
+    assert not thread.is_alive() and isinstance(caught[0], (SessionError, ValueError))
