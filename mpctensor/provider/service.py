@@ -117,17 +117,19 @@ class Service:
             return
         share = secrets.token_bytes(32)
         nonce = combined(bytes.fromhex(nonces.pop()), share)
-        seeds = []
-        for caller in callers:
-            own = secrets.token_bytes(32)
-            seeds.append(combined(bytes.fromhex(str(caller.topic["seed"])), own))
-            caller.channel.send_json({"nonce": share.hex(), "seed": own.hex()})
+        own = [secrets.token_bytes(32) for _ in callers]
+        seeds = [
+            combined(bytes.fromhex(str(caller.topic["seed"])), seed)
+            for caller, seed in zip(callers, own, strict=True)
+        ]
         session = _Session(
             Dealer(seeds, nonce), callers, self._limits, lambda why: self._ended(name, why)
         )
         with self._lock:
             self._running[name] = session
         self.log(f"session {name[:8]} of {', '.join(self.parties)} begins")
+        for caller, seed in zip(callers, own, strict=True):
+            caller.channel.send_json({"nonce": share.hex(), "seed": seed.hex()})
         session.start()
 
     def _ended(self, name: str, why: str) -> None:
