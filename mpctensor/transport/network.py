@@ -86,7 +86,8 @@ class NetworkTransport:
                 for q, channel in self.channels.items()
             ]
             # With one peer both sides send and receive in step, so waiting for what leaves ends.
-            leaving = sent[0] if self.n == 2 else None
+            both = self.n == 2 and 1 - self.me in receivers
+            leaving = sent[0] if both else None
             values = [_Sum(opening, part, self) for opening, part in zip(batch, own, strict=True)]
             for q in self.channels:
                 self._receive(q, values if mine else (), leaving, doing, digest)

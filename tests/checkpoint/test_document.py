@@ -13,5 +13,5 @@ def test_example(tmp_path, monkeypatch, capsys):
     (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     for epochs in (5, 10, 15):
         exec(compile(example, DOCUMENT.name, "exec"), {})
-        mpc.session.current().close()
+        mpc.starting.current().close()
         assert f"epochs {epochs} loss" in capsys.readouterr().out

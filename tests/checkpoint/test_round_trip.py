@@ -306,7 +306,8 @@ OPTIMIZERS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
     "adam": lambda p: torch.optim.Adam(p, lr=0.02, amsgrad=True),
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.02),
-    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, momentum=0.5),
+    # Where gradients are a few ulp, its steps are noise of the size of the rate.
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.0005, momentum=0.5),
     "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.05),
 }
 

@@ -135,6 +135,16 @@ def test_only_the_receivers_learn(receivers):
             assert value is None and received < 1000
 
 
+def test_one_of_two_learns():
+    def work(transport):
+        return [transport.gather(opening(2, transport.me, 50_000), [r]) for r in (0, 1)]
+
+    total = expected(2, 50_000)
+    (own, nothing), (none, theirs) = together(2, work)
+    assert nothing is None and none is None
+    assert torch.equal(own, total) and torch.equal(theirs, total)
+
+
 # What breaks a session
 
 
