@@ -42,9 +42,21 @@ def all_reduce(values: Encrypted, op: str = "mean") -> None:
         return
     _check_alike(shares)
     for share in shares:
+        if not share.dtype.is_floating_point:
+            raise TypeError(f"gradients are reduced, which are floats, not {share.dtype}")
+    for share in shares:
         with share.session.operation("all_reduce"):
             total = share.map(_summed)
-            store(share, scaled(total, Fraction(1, count)) if op == "mean" else total)
+            _replace(share, scaled(total, Fraction(1, count)) if op == "mean" else total)
+
+
+def _replace(share: Share, value: Share) -> None:
+    """Write a value whose scale took a divisor; unrounded, so that all replicas hold the same."""
+    if share.whole:
+        share.write(value, value.scale)
+    else:
+        store(share, value)
+        store(share, share.map(lambda part: _from(part, 0)))
 
 
 def broadcast(values: Encrypted, src: int = 0) -> None:

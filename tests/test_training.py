@@ -162,6 +162,7 @@ def test_a_plain_model_learns_from_decrypted_weights(digits: tuple[Tensor, ...])
     train(model, optimizer, images, classes, batches_of(60, 20, epochs=1))
 
 
+@pytest.mark.simulated
 def test_cost_of_a_training_step() -> None:
     """Each operand is opened once, for forward and backward; ReLU sends 98 bits an element."""
     batch, inputs, hidden, outputs = 50, 64, 32, 10

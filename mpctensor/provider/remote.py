@@ -48,10 +48,11 @@ class RemoteProvider:
         self._expected: dict[bytes, Request] = {}  # by the start of their digest
         self._arrived: dict[bytes, Callable[[], list[Tensor]]] = {}
         self._ahead: set[bytes] = set()
+        self._unwanted: set[bytes] = set()  # given up before they arrived
         self._spool_of: dict[bytes, Spool] = {}
         self._spools: list[Spool] = []
         self._change = threading.Condition()
-        self._error: SessionError | None = None
+        self._error: SessionError | OSError | None = None
         channel.wait_forever()
         threading.Thread(target=self._receive, daemon=True).start()
 
@@ -60,6 +61,7 @@ class RemoteProvider:
         with self._change:
             known = self._known(request)
             self._ahead.discard(tag(request))
+            self._unwanted.discard(tag(request))
         if not known:
             self._ask([request], "")
         return Corrections(self, request)
@@ -79,8 +81,10 @@ class RemoteProvider:
             fresh = [request for request in requests if not self._known(request)]
             stale = self._ahead - {tag(request) for request in requests}
             self._ahead = {tag(request) for request in requests}
+            self._unwanted -= self._ahead
             for name in stale:
-                self._arrived.pop(name, None)
+                if self._arrived.pop(name, None) is None:
+                    self._unwanted.add(name)  # on its way
         for start in range(0, len(fresh), MOST_AT_ONCE):
             self._ask(fresh[start : start + MOST_AT_ONCE], AHEAD)
         if spool is not None:
@@ -99,7 +103,7 @@ class RemoteProvider:
         try:
             while True:
                 self._receive_one()
-        except SessionError as error:
+        except (SessionError, OSError) as error:  # OSError: of a file that takes corrections
             with self._change:
                 self._error = error
                 self._change.notify_all()
@@ -114,7 +118,10 @@ class RemoteProvider:
         arrived = (lambda: dealt) if spool is None else spool.keep(dealt)
         with self._change:
             del self._expected[frame.digest]
-            self._arrived[frame.digest] = arrived
+            if frame.digest in self._unwanted:
+                self._unwanted.discard(frame.digest)
+            else:
+                self._arrived[frame.digest] = arrived
             self._change.notify_all()
 
     def take(self, request: Request) -> list[Tensor]:
