@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .errors import SessionError
 from .protocols import scaled, store
 from .share import Share
+from .starting import this_replica
 from .tensor import SharedTensor, unwrap
 
 Encrypted = Tensor | nn.Module | Iterable[Tensor]
@@ -37,7 +38,7 @@ def all_reduce(values: Encrypted, op: str = "mean") -> None:
     if op not in ("mean", "sum"):
         raise ValueError(f"`op` is {op!r}; use 'mean' or 'sum'")
     shares = [unwrap(tensor) for tensor in _encrypted(values, gradients=True)]
-    count = _replicas()
+    _, count = this_replica()
     if count < 2:
         return
     _check_alike(shares)
@@ -67,7 +68,7 @@ def broadcast(values: Encrypted, src: int = 0) -> None:
     training; again whenever replicas must not drift apart by the rounding of their own updates.
     """
     shares = [unwrap(tensor) for tensor in _encrypted(values, gradients=False)]
-    if _replicas() < 2:
+    if this_replica()[1] < 2:
         return
     _check_alike(shares)
     for share in shares:
@@ -91,13 +92,6 @@ def _encrypted(values: Encrypted, gradients: bool) -> list[SharedTensor]:
                 " torch.distributed itself will do"
             )
     return tensors  # type: ignore[return-value]
-
-
-def _replicas() -> int:
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return int(distributed.get_world_size())
-    return 1
 
 
 def _check_alike(shares: list[Share]) -> None:

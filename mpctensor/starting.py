@@ -115,7 +115,7 @@ def _deployed(config: Config, party: str | None, unit: int) -> Session:
     if party not in config.names:
         raise SessionError(f"{party!r} is no party of {config.path}: {', '.join(config.names)}")
     meter = Meter()
-    replica, replicas = _replica()
+    replica, replicas = this_replica()
     settings = {"version": VERSION, "unit": unit, "link": config.link, "replicas": replicas}
     member = join(config, party, meter, settings, replica)
     session = Session(
@@ -160,7 +160,7 @@ def _number(seed: bytes) -> int:
     return int.from_bytes(seed[:8], "little") >> 1
 
 
-def _replica() -> tuple[int, int]:
+def this_replica() -> tuple[int, int]:
     """Which of how many replicas of a party this is: its rank where torch.distributed runs."""
     distributed = torch.distributed
     if distributed.is_available() and distributed.is_initialized():

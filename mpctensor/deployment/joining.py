@@ -18,11 +18,9 @@ from typing import Any
 from ..errors import PeerError, SessionError
 from ..network import Caller, Channel, Identity, Listener, dial
 from ..provider import PartyKeys, RemoteProvider
-from ..provider.keys import combined
+from ..provider.keys import SEED, combined, contribution
 from ..transport import Meter, NetworkTransport
 from .config import Config
-
-SEED = 32
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def join(
     identity = config.identity(name)
     channels = _meet(config, identity, me, replica, until)
     try:
-        return _introduce(config, identity, channels, meter, settings, replica, until)
+        return _introduce(config, identity, channels, meter, settings, until)
     except BaseException as error:
         for channel in channels.values():
             channel.close(text=type(error).__name__)
@@ -129,7 +127,6 @@ def _introduce(
     channels: dict[int, Channel],
     meter: Meter,
     settings: dict[str, Any],
-    replica: int,
     until: float,
 ) -> Membership:
     me = config.names.index(identity.name)
@@ -148,7 +145,7 @@ def _introduce(
     for q in channels:
         theirs = _token(said[q], "pair")
         seeds[q] = combined(*((pairs[q], theirs) if me < q else (theirs, pairs[q])))
-    channel, nonce, seed = _call_provider(config, identity, nonce, public_seed, replica, until)
+    channel, nonce, seed = _call_provider(config, identity, nonce, public_seed, until)
     transport = NetworkTransport(me, channels, meter, nonce)
     provider = None
     if me == len(config.names) - 1:
@@ -163,7 +160,6 @@ def _call_provider(
     identity: Identity,
     nonce: bytes,
     public_seed: bytes,
-    replica: int,
     until: float,
 ) -> tuple[Channel, bytes, bytes]:
     """(channel, the session's nonce, the seed shared with the provider)."""
@@ -186,11 +182,8 @@ def _fresh() -> bytes:
 
 
 def _token(said: dict[str, Any], key: str) -> bytes:
-    try:
-        value = bytes.fromhex(said[key])
-    except (KeyError, TypeError, ValueError):
-        value = b""
-    if len(value) != SEED:
+    value = contribution(said.get(key))
+    if value is None:
         raise SessionError(f"an introduction without a usable `{key}`")
     return value
 

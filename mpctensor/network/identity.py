@@ -58,7 +58,7 @@ class Identity:
     def _context(self, server: bool) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.check_hostname = False  # members are named by us, not by the DNS: see `meet`
+        context.check_hostname = False  # members are named by us, not by the DNS: see `dial`
         context.verify_mode = ssl.CERT_REQUIRED
         if server:
             context.num_tickets = 0  # a sender never reads, so nothing may be left unread there

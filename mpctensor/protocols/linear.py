@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from math import frexp, inf, lcm
+from math import frexp, gcd, inf, lcm
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from .opening import same_session
 from .truncation import truncate
 
 HEADROOM_BITS = 14  # values below 2^14 keep fitting while public factors pile up in the scale
+MANTISSA_BITS = 24  # significant bits of a public factor that is no short fraction
 SMALL_BITS = 8  # a public summand of fewer bits than this asks for a finer scale
 SCALE_BITS = 61  # no product has a finer scale
 
@@ -200,9 +201,11 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
     The scale takes the denominator; once it outgrows the ring's room it is truncated (1 round).
     Raises EncodingError for a factor that leaves no room for any value but 0.
     """
-    exact = rationalise(factor, _mantissa_bits(x))
-    if abs(exact.numerator) * x.scale > 1 << RANGE_BITS - HEADROOM_BITS:
-        x, exact = _making_room(x, factor, exact)
+    exact = rationalise(factor, MANTISSA_BITS)
+    common = _cancelling(x, exact)
+    if abs(exact.numerator) // common * x.scale > 1 << RANGE_BITS - HEADROOM_BITS:
+        x, exact = _making_room(x, factor)
+        common = _cancelling(x, exact)
     if exact.denominator > 1 << RANGE_BITS:  # finer than anything that the ring can hold
         exact = Fraction(0)
     dtype, unit = x.dtype, x.unit
@@ -211,16 +214,23 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
         unit = max(unit, x.session.unit if unit == 1 else 1)
     if exact == 1:
         return Share(x.session, x.map(lambda part: part.clone()).parts, dtype)
-    scale = x.scale * exact.denominator
-    numerator = _wrapped(exact.numerator)
+    scale = x.scale // common * exact.denominator
+    numerator = _wrapped(exact.numerator // common)
     parts = x.each(lambda _, part: part * numerator)
     public = None if x.public is None else x.public * numerator
     out = Share.make(x.session, parts, dtype, scale, unit, public, _shown_after(x, exact, unit))
     return with_headroom(out)
 
 
-def _making_room(x: Share, factor: float | Fraction, exact: Fraction) -> tuple[Share, Fraction]:
-    """x truncated for a numerator that leaves no headroom, and the factor with its new bits."""
+def _cancelling(x: Share, factor: Fraction) -> int:
+    """What the scale beyond the unit and the factor have in common: x / 3 * 3 is x again."""
+    spare, odd = divmod(x.scale, x.unit)
+    return 1 if odd or factor == 0 else gcd(spare, factor.numerator)
+
+
+def _making_room(x: Share, factor: float | Fraction) -> tuple[Share, Fraction]:
+    """x truncated for a factor that leaves no headroom, and the factor with as many bits as fit."""
+    exact = rationalise(factor, _mantissa_bits(x))
     for scale in (x.unit**2, x.unit):
         if x.scale > scale and abs(exact.numerator) * x.scale > 1 << RANGE_BITS - HEADROOM_BITS:
             x = fit(x) if scale == x.unit else rescale(x, scale)
@@ -243,7 +253,7 @@ def _shown_after(x: Share, factor: Fraction, unit: int) -> float:
 
 def _mantissa_bits(x: Share) -> int:
     """Significant bits for a public factor: what is left beside the value and its scale."""
-    return min(24, max(12, 62 - HEADROOM_BITS - x.scale.bit_length() + 1))
+    return min(MANTISSA_BITS, max(12, 62 - HEADROOM_BITS - x.scale.bit_length() + 1))
 
 
 @lru_cache(maxsize=4096)

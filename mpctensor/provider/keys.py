@@ -6,6 +6,8 @@ hashes fresh bytes of every member, so a restarted session never repeats a strea
 
 from hashlib import blake2b
 
+SEED = 32  # bytes that each member contributes
+
 
 def derive(seed: bytes, purpose: str, nonce: bytes, detail: bytes = b"") -> bytes:
     """A 16-byte AES key; different purposes, nonces or details give unrelated keys."""
@@ -21,6 +23,15 @@ def mask_key(seed: bytes, nonce: bytes) -> bytes:
 def operation_key(seed: bytes, nonce: bytes, digest: bytes) -> bytes:
     """Keys everything else of one operation: output shares, bit masks, wrap bits."""
     return derive(seed, "operation", nonce, digest)
+
+
+def contribution(text: object) -> bytes | None:
+    """A member's fresh bytes from their hexadecimal form; None for anything else."""
+    try:
+        value = bytes.fromhex(text) if isinstance(text, str) and len(text) == 2 * SEED else b""
+    except ValueError:
+        return None
+    return value if len(value) == SEED else None
 
 
 def combined(*shares: bytes) -> bytes:

@@ -23,7 +23,6 @@ from .spool import Spool
 from .wire import encode
 
 AHEAD = "ahead"  # the text of a frame whose requests may wait for those that do not say so
-
 MOST_AT_ONCE = 256  # requests in one frame
 
 

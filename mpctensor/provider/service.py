@@ -16,7 +16,7 @@ from ..errors import RequestError, SessionError
 from ..network import Caller, Identity, Kind, Listener, bytes_of
 from .corrections import packed
 from .dealer import Dealer
-from .keys import combined
+from .keys import SEED, combined, contribution
 from .limits import Limits, Quota
 from .remote import AHEAD, tag
 from .requests import Request
@@ -71,7 +71,7 @@ class Service:
             return f"{name} is none of the parties served here ({', '.join(self.parties)})"
         if topic.get("parties") != list(self.parties):
             return f"the parties served here are {', '.join(self.parties)}, in this order"
-        if not all(_is_token(topic.get(key)) for key in ("session", "nonce", "seed")):
+        if None in map(contribution, map(topic.get, ("session", "nonce", "seed"))):
             return "the call names no session, nonce and seed"
         session = str(topic["session"])
         with self._lock:
@@ -115,9 +115,9 @@ class Service:
             for caller in callers:
                 caller.channel.close(Kind.ABORT, "the parties do not agree on a nonce")
             return
-        share = secrets.token_bytes(32)
+        share = secrets.token_bytes(SEED)
         nonce = combined(bytes.fromhex(nonces.pop()), share)
-        own = [secrets.token_bytes(32) for _ in callers]
+        own = [secrets.token_bytes(SEED) for _ in callers]
         seeds = [
             combined(bytes.fromhex(str(caller.topic["seed"])), seed)
             for caller, seed in zip(callers, own, strict=True)
@@ -204,11 +204,3 @@ class _Session:
         dealt = packed(request, self._dealer.deal(request))
         payload = [bytes_of(value) for value in dealt]
         self._channels[-1].send(Kind.CORRECTIONS, payload, digest=tag(request))
-
-
-def _is_token(value: object) -> bool:
-    """32 random bytes, in hexadecimal."""
-    try:
-        return isinstance(value, str) and len(value) == 64 and len(bytes.fromhex(value)) == 32
-    except ValueError:
-        return False

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import SessionError
 from ..network import Channel, Departure, Frame, Kind, bytes_of
 from .meter import Meter
-from .opening import Opening
+from .opening import Opening, join
 
 PIECE = 1 << 15  # words that torch adds on one thread: others are busy with the connection
 
@@ -177,14 +177,7 @@ class _Sum:
             channel.receive_into(bytes_of(piece))
             if leaving is not None:
                 leaving.wait(start + 8 * (begin + window.numel()))
-            _join(self._how, window, piece)
-
-
-def _join(how: str, window: Tensor, piece: Tensor) -> None:
-    if how == "add":
-        window.add_(piece)
-    else:
-        window.bitwise_xor_(piece)
+            join(self._how, window, piece)
 
 
 def reason(error: BaseException) -> str:

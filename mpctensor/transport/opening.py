@@ -24,20 +24,22 @@ class Opening:
     bits: int
 
 
-def combine(how: str, messages: Sequence[Tensor], own: int = 0) -> Tensor:
-    """The public value of the parties' messages; those of others than `own` are overwritten."""
+def combine(how: str, messages: Sequence[Tensor]) -> Tensor:
+    """The public value of the parties' messages; the first is overwritten."""
     if how == "stack":
         return torch.stack(list(messages))
-    into = 1 if own == 0 else 0
-    total: Tensor = messages[into]
-    for p, message in enumerate(messages):
-        if p == into:
-            continue
-        if how == "add":
-            total.add_(message)
-        else:
-            total.bitwise_xor_(message)
+    total: Tensor = messages[0]
+    for message in messages[1:]:
+        join(how, total, message)
     return total
+
+
+def join(how: str, total: Tensor, message: Tensor) -> None:
+    """Add or xor one more message into the value, in place."""
+    if how == "add":
+        total.add_(message)
+    else:
+        total.bitwise_xor_(message)
 
 
 class Transport(Protocol):

@@ -77,8 +77,8 @@ def test_a_provider_with_a_certificate(tmp_path, what):
 # Garbage
 
 
-def sent(port, data, then=None):
-    """What a stranger says to a port; the connection stays open until `then` is called."""
+def sent(port, data):
+    """A stranger that has said this to a port and stays."""
     stranger = socket.create_connection(("127.0.0.1", port))
     stranger.sendall(data)
     return stranger

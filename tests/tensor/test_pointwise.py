@@ -167,7 +167,17 @@ def test_smooth(name):
 def test_small_public_numbers_are_not_lost():
     x = mpctensor.encrypt(torch.tensor([1000.0, -500.0]))
     assert torch.allclose((x * 1e-5).decrypt(), torch.tensor([0.01, -0.005]), atol=2 * ULP)
-    assert torch.allclose((x * 1e-5 * 1e5).decrypt(), torch.tensor([1000.0, -500.0]), rtol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [3, 7.5, 1e5, 640])
+def test_a_factor_undoes_its_own_division(factor):
+    """The scale has taken the factor as a denominator and gives it back: no rounding, no round."""
+    x = mpctensor.encrypt(torch.tensor([1000.0, -500.25]))
+    with mpctensor.cost() as cost:
+        back = x / factor * factor
+    assert cost.rounds == 0
+    assert torch.equal(back.decrypt(), torch.tensor([1000.0, -500.25]))
+    assert torch.equal((x / factor * -factor).decrypt(), torch.tensor([-1000.0, 500.25]))
 
 
 def test_mixed_precisions_are_aligned():
