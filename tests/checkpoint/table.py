@@ -60,9 +60,9 @@ class Seat:
             raise SessionError("a party has left")
         if any(facts != self.facts for facts, _ in said.values()):
             raise SessionError("the parties do not do the same")
-        values = {self.me: own, **{q: [v.clone() for v in theirs[1]] for q, theirs in said.items()}}
+        values = {self.me: own, **{q: theirs[1] for q, theirs in said.items()}}
         return [
-            combine(opening.combine, [values[p][i] for p in sorted(values)], self.me)
+            combine(opening.combine, [values[p][i].clone() for p in sorted(values)])
             for i, opening in enumerate(batch)
         ]
 
