@@ -175,7 +175,9 @@ class _Encryption:
         session.transport.agree("encrypt", str(dtype), scale, unit)
         source = session.first if self.source is None else self.source
         parts = session.input(raw, value.shape, source)
-        return Share.make(session, parts, dtype, scale, unit, shown=inf)
+        share = Share.make(session, parts, dtype, scale, unit, shown=inf)
+        share.facts.origin = session.transport.stamp()
+        return share
 
     def _encoded(self, value: Tensor, scale: int) -> Tensor:
         try:

@@ -193,6 +193,11 @@ class Session:
         self._operations += 1
         return self._operations
 
+    @property
+    def operations(self) -> int:
+        """How many operations have had a number: those that ask the provider or share an input."""
+        return self._operations
+
     def next_mask(self) -> int:
         """A fresh mask id."""
         self.check_open()

@@ -48,13 +48,14 @@ class Facts:
     public: the ring elements themselves (flat, storage layout) when every party knows them.
     mask, opened, known: the mask's id, the flat opened value x + r, and which positions of it are
     valid (True: all of them).
+    origin: a digest of the computation that the value comes from, in a deployed session.
     derived: results kept for reuse, by name (the truncated value, comparison bits); they hold for
     exactly this value and vanish with it.
     """
 
     __slots__ = (
-        *("derived", "known", "mask", "opened", "public", "scale", "shown", "torch_version"),
-        "unit",
+        *("derived", "known", "mask", "opened", "origin", "public", "scale", "shown"),
+        *("torch_version", "unit"),
     )
 
     def __init__(self, scale: int, unit: int, shown: float, public: Tensor | None = None) -> None:
@@ -65,6 +66,7 @@ class Facts:
         self.mask: int | None = None
         self.opened: Tensor | None = None
         self.known: bool | Tensor = False
+        self.origin = b""
         self.derived: dict[str, Any] = {}
         self.torch_version = 0
 
@@ -158,6 +160,12 @@ class Share:
         """The ring elements (shaped as this view) where every party knows them, else None."""
         flat = self.facts.public
         return None if flat is None else self.view_of(flat)
+
+    @property
+    def place(self) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+        """Which view of its storage this is: (size, stride, offset)."""
+        part = self.here
+        return tuple(part.shape), part.stride(), int(part.storage_offset())
 
     def view_of(self, flat: Tensor) -> Tensor:
         """The view of a flat tensor in storage layout that this share is of its own storage."""

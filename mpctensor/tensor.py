@@ -34,6 +34,7 @@ from .ops.registry import ATEN, FRONT, REFUSED, SHAPE_ONLY
 from .protocols import reveal_value
 from .protocols import same_session as check_same_session
 from .share import Share
+from .witness import Witness
 
 
 class SharedTensor(torch.Tensor):
@@ -163,7 +164,6 @@ class SharedTensor(torch.Tensor):
             with _Named(None if name.startswith("__") else name):  # x + y is known as `add`
                 if handler is func:
                     return func(*args, **kwargs)
-                witness(_session_of([*args, *kwargs.values()]), name, args, kwargs)
                 return _caught_whole(handler, func, args, kwargs)
 
     @classmethod
@@ -270,9 +270,12 @@ class Plan:
                 check_same_session(*found)
         try:
             with session.operation(self.user_name):
-                if not self.views:
-                    witness(session, self.name, bare, options)
-                out = self.handler(*bare, **options)
+                if self.views or not session.deployed:
+                    out = self.handler(*bare, **options)
+                else:
+                    targets = [self._argument(place, bare, options) for place in self.written]
+                    with Witness(self.name, found, [bare, options], targets) as seen:
+                        out = seen.made(self.handler(*bare, **options))
                 if self.reshapes:
                     become(args[0], out)
         except NotImplementedError as error:  # ours too
@@ -377,34 +380,18 @@ def _bare(value: Any, lazy: bool, found: list[Any]) -> Any:
     return value
 
 
-def witness(session: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any] | None) -> None:
-    """Enter a call's public operands into the check that all parties run the same script.
-
-    Views and calls without public operands are not entered: what one party looks at alone does no
-    harm.
-    """
-    if session is None or not session.deployed:
-        return
-    facts = list(_public_facts([*args, *(kwargs or {}).items()]))
-    if facts:
-        session.transport.agree(name, *facts)
-
-
-def _public_facts(values: Iterable[Any]) -> Iterable[Any]:
-    """The numbers, texts and plain tensors among the arguments."""
-    for value in values:
-        if isinstance(value, (list, tuple)):
-            yield from _public_facts(value)
-        elif isinstance(value, (int, float, str, torch.dtype)) or type(value) is Tensor:
-            yield value
-
-
 def _caught_whole(
     handler: Callable[..., Any], func: Any, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> Any:
     """A function of the front door; its errors speak of the user's function, or are torch's own."""
+    session = _session_of([*args, *kwargs.values()])
     try:
-        return handler(*args, **kwargs)
+        if session is None or not session.deployed:
+            return handler(*args, **kwargs)
+        found: list[Share] = []
+        bare = [_bare(value, True, found) for value in (args, tuple(kwargs.items()))]
+        with Witness(func.__name__, found, bare) as seen:
+            return seen.made(handler(*args, **kwargs))
     except NotImplementedError as error:
         raise _named(error, _outermost.name or func.__name__) from error
     except MPCError:

@@ -21,6 +21,7 @@ ORDER = (
     ("session",),
     ("protocols",),
     ("ops", "starting"),
+    ("witness",),
     ("tensor", "preprocessing"),
     ("front", "modules"),
     ("api", "checkpoint", "replicas"),

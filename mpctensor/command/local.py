@@ -87,8 +87,6 @@ def run(
     parties: Sequence[str], provider: str, script: Sequence[str], *, plain: bool = False
 ) -> int:
     """Run a script at every party; the exit code of the first that failed, else 0."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _ended_from_outside)
     with deployment(parties, provider, plain=plain) as config, _children() as children:
         screen, width = Screen(), max(map(len, (*parties, provider)))
         environment = _environment(config, len(parties))
@@ -118,6 +116,8 @@ def _ended_from_outside(number: int, frame: FrameType | None) -> NoReturn:
 @contextmanager
 def _children() -> Iterator[list[Child]]:
     """A list whose processes are gone at the end, whatever happens."""
+    ending = (signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.signal(number, _ended_from_outside) for number in ending}
     children: list[Child] = []
     polite = signal.SIGTERM
     try:
@@ -131,6 +131,8 @@ def _children() -> Iterator[list[Child]]:
         finally:
             for child in children:
                 child.finish()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 def _end(children: Sequence[Child], polite: signal.Signals) -> None:

@@ -30,11 +30,7 @@ def remember(x: Share, name: str, bit: Share) -> None:
 def remembered(x: Share, name: str) -> Share | None:
     """The bit kept under a name, for the view of its storage that x is."""
     bit: Share | None = x.facts.derived.get(name)
-    if bit is None:
-        return None
-    part = x.here
-    size, stride, offset = part.shape, part.stride(), part.storage_offset()
-    return bit.map(lambda t: t.as_strided(size, stride, offset))
+    return None if bit is None else bit.map(x.view_of)
 
 
 def kept(x: Share, name: str, compute: Callable[[Share], Share]) -> Share:

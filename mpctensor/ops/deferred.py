@@ -17,7 +17,7 @@ from ..share import Share
 class Deferred:
     """Stands for a Share of known shape until `settle` computes it, once for all its aliases.
 
-    here: an empty tensor that has the shape and strides.
+    here: an empty tensor that has the shape and strides. origin: of the value, as in `Facts`.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class Deferred:
         compute: Callable[[], Share],
     ) -> None:
         self.session = session
+        self.origin = b""
         self.dtype = dtype
         self.unit = unit
         self.here: Tensor = torch.empty(tuple(size), dtype=torch.int64)
@@ -43,4 +44,5 @@ class Deferred:
             if self._share is None:
                 assert self._compute is not None
                 self._share, self._compute = self._compute(), None
+                self._share.facts.origin = self.origin or self._share.facts.origin
             return self._share

@@ -85,12 +85,11 @@ def masked_bit(bit: Share) -> MaskedBit | None:
 
 def duplicate(bit: Share) -> Share:
     """The same bit on storages of its own, so that writes to one leave the other; still masked."""
-    made, part = masked_bit(bit), bit.here
+    made = masked_bit(bit)
     flat = bit.base().clone()
     if made is not None:
         flat.facts.derived["bit"] = made
-    size, stride, offset = part.shape, part.stride(), part.storage_offset()
-    return _as_bit(flat.map(lambda t: t.as_strided(size, stride, offset)))
+    return _as_bit(flat.map(bit.view_of))
 
 
 def both(a: Share, b: Share) -> Share:

@@ -295,10 +295,7 @@ def fit(x: Share) -> Share:
     if "fit" not in derived:
         derived["fit"] = rescale(x.base(), x.unit)
     flat: Share = derived["fit"]
-    part = x.here
-    size, stride, offset = part.shape, part.stride(), part.storage_offset()
-    out = flat.map(lambda t: t.as_strided(size, stride, offset))
-    return Share(x.session, out.parts, x.dtype)
+    return Share(x.session, flat.map(x.view_of).parts, x.dtype)
 
 
 def product_operands(x: Share, y: Share) -> tuple[Share, Share]:

@@ -31,10 +31,7 @@ def settled(x: Share) -> Share:
     if x.scale <= x.shown:
         return x
     flat = _settled_storage(x.base(), _scale_to_show(x))
-    part = x.here
-    size, stride, offset = part.shape, part.stride(), part.storage_offset()
-    out = flat.map(lambda t: t.as_strided(size, stride, offset))
-    return Share(x.session, out.parts, x.dtype)
+    return Share(x.session, flat.map(x.view_of).parts, x.dtype)
 
 
 def _settled_storage(flat: Share, scale: int) -> Share:
@@ -62,9 +59,7 @@ def reveal(share: Share, receivers: Sequence[int] | None = None) -> Tensor | Non
     where they are not meant to be exact.
     """
     session = same_session(share)
-    part = share.here
-    place = tuple(part.shape), part.stride(), part.storage_offset()
-    session.transport.agree("reveal", share.scale, place, receivers)
+    session.transport.agree("reveal", share.scale, share.facts.origin, share.place, receivers)
     if share.public is not None:
         told = receivers is None or any(p in receivers for p in session.local)
         return share.public.clone() if told else None

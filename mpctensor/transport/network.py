@@ -51,6 +51,11 @@ class NetworkTransport:
             else:
                 self._check.update(f"{fact!r};".encode())
 
+    def stamp(self, *facts: object) -> bytes:
+        check = self._check.copy()
+        check.update(f"{facts!r}".encode())
+        return check.digest()
+
     def open(self, batch: Sequence[Opening]) -> list[Tensor]:
         sent = -(-sum(opening.bits for opening in batch) // 8) * (self.n - 1)
         self.meter.count_round([sent] * self.n)

@@ -54,6 +54,10 @@ class Transport(Protocol):
         """Facts that must be alike at all parties, in order; checked with the next round."""
         ...
 
+    def stamp(self, *facts: object) -> bytes:
+        """A digest of these facts and of everything that was entered before."""
+        ...
+
     def abort(self, why: str) -> None:
         """End the session early, and tell the peers why."""
         ...

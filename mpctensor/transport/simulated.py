@@ -22,6 +22,10 @@ class SimulatedTransport:
     def agree(self, *facts: object) -> None:
         """All parties run one script here: there is nothing to compare."""
 
+    def stamp(self, *facts: object) -> bytes:
+        """Nothing, as nothing was entered."""
+        return b""
+
     def abort(self, why: str) -> None:
         """There is nobody to tell."""
 

@@ -38,6 +38,9 @@ class Seat:
     def agree(self, *facts: object) -> None:
         self.facts.append(repr(facts))
 
+    def stamp(self, *facts: object) -> bytes:
+        return repr((self.facts, facts)).encode()
+
     def abort(self, why: str) -> None:
         self.failure = why
 

@@ -109,6 +109,12 @@ def _trained(rate: float, dropout: float = 0.0) -> Step:
     return step
 
 
+def _written(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    target = torch.zeros_like(x)
+    target.copy_(x)
+    return target + y
+
+
 DIFFERENT: dict[str, tuple[Step, Step]] = {
     "factor": (lambda x: x * 0.5, lambda x: x * 0.25),
     "summand": (lambda x: x + 1, lambda x: x + 2),
@@ -151,6 +157,18 @@ DIFFERENT: dict[str, tuple[Step, Step]] = {
     ),
     "learning rate": (_trained(0.1), _trained(0.2)),
     "dropout": (_trained(0.1, 0.5), _trained(0.1, 0.25)),
+    "minuend": (lambda x: x[:2] * 1 - x[1:] * 1, lambda x: x[1:] * 1 - x[:2] * 1),
+    "order": (lambda x: torch.cat([x, x * 2]), lambda x: torch.cat([x * 2, x])),
+    "choice": (lambda x: [x * 2, x * 3][0], lambda x: [x * 2, x * 3][1]),
+    "chosen factor": (
+        lambda x: (x * 2) * ([x + 1, x + 2][0]),
+        lambda x: (x * 2) * ([x + 1, x + 2][1]),
+    ),
+    "chosen by a loss": (
+        lambda x: nn.functional.cross_entropy([x * 2, x * 3][0], torch.tensor([0, 1, 2])),
+        lambda x: nn.functional.cross_entropy([x * 2, x * 3][1], torch.tensor([0, 1, 2])),
+    ),
+    "written": (lambda x: _written(x * 2, x * 3), lambda x: _written(x * 3, x * 2)),
     "one more": (lambda x: (x * x).decrypt(), lambda x: (x * x + x * x).decrypt()),
 }
 
