@@ -64,11 +64,7 @@ def _certificate(identity: Identity) -> Iterator[Finding]:
         yield fail("certificate", why(error), _advice(identity, error))
         return
     except MPCError as error:
-        mismatch = (
-            "the key is not the certificate's: `mpctensor keys request` uses the key there is"
-        )
-        known = mismatch if "mismatch" in str(error).lower() else "see docs/deployment.md"
-        yield fail("certificate", str(error), known)
+        yield fail("certificate", str(error), "see docs/deployment.md")
         return
     if named != identity.name:
         advice = "use this member's own certificate, or --as that member"

@@ -5,9 +5,11 @@ member's name. A channel is a pair of connections, one for each direction. Nothi
 unpickled, and nothing is allocated because a peer says so.
 """
 
-from .channel import Channel, Departure, Frame, Kind, bytes_of
+from .channel import Channel, Frame, Kind, bytes_of
 from .identity import Identity
-from .meeting import Caller, Listener, dial, probe
+from .listener import Caller, Listener
+from .meeting import dial, probe
+from .sending import Departure
 
 __all__ = [
     "Caller",

@@ -15,26 +15,23 @@ import socket
 import struct
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from io import BufferedReader
-from time import monotonic
 from typing import Any, cast
 
 from torch import Tensor
 
 from ..errors import PeerError, SessionError
 from .identity import why
+from .parting import cut
+from .sending import PIECE, Departure, Sender
 
 HEADER = struct.Struct("<4sBxHQ16s")  # magic, kind, length of text, of payload, digest
 MAGIC = b"mpc1"
 EMPTY = bytes(16)
 INLINE = 1 << 15  # bytes that fit every socket buffer: sent by the caller itself
-PIECE = 1 << 18  # bytes of one call: the timeout is for progress, not for the whole
-MOST_WAITING = 1 << 28  # bytes queued for sending before the caller has to wait
 MOST_TEXT = 1 << 12
 MOST_JSON = 1 << 14
 
@@ -85,8 +82,9 @@ class Channel:
         # Buffered, so that a small frame takes one read of the connection.
         self._reader = cast(BufferedReader, incoming.makefile("rb", buffering=1 << 14))
         self._timeout = timeout
-        self._sender = _Sender(outgoing)
+        self._sender = Sender(outgoing)
         self._ended: SessionError | None = None
+        self._closing, self._closed = threading.RLock(), False
         for connection in (outgoing, incoming):
             _prepare(connection, timeout)
         _OPEN.add(self)
@@ -110,13 +108,17 @@ class Channel:
         A peer that is gone is noticed by `receive`, which also finds the reason that it may have
         given.
         """
-        words = text.encode()[:MOST_TEXT]
         size = sum(len(piece) for piece in payload)
-        head = HEADER.pack(MAGIC, kind, len(words), size, digest) + words
+        head = self._packed(kind, text, size, digest)
         self.sent += len(head) + size
         if len(head) + size <= INLINE:
             return self._sender.put([b"".join((head, *payload))], len(head), size, inline=True)
         return self._sender.put([head, *payload], len(head), size, inline=False)
+
+    @staticmethod
+    def _packed(kind: Kind, text: str, size: int = 0, digest: bytes = EMPTY) -> bytes:
+        words = text.encode()[:MOST_TEXT]
+        return HEADER.pack(MAGIC, kind, len(words), size, digest) + words
 
     # Receiving
 
@@ -154,6 +156,8 @@ class Channel:
             return how(what)
         except OSError as error:
             raise self._end(self._lost(error)) from error
+        except ValueError as error:  # of a reader that is closed
+            raise self._end(SessionError(f"the channel to {self.peer} is closed")) from error
 
     def _counted(self, got: int, wanted: int) -> None:
         self.received += got
@@ -207,112 +211,31 @@ class Channel:
     # The end
 
     def close(self, kind: Kind = Kind.BYE, text: str = "", patience: float = 5.0) -> None:
-        """Say goodbye (or why not), wait until it has left, and close; safe to call twice."""
-        if self in _OPEN:
+        """Say goodbye (or why not), wait until it has left, and close.
+
+        Safe to call from several threads, and again: the first one's words count. Threads that
+        send or receive meanwhile are woken.
+        """
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
             _OPEN.discard(self)
-            self.send(kind, text=text)
-            self._sender.finish(patience)
-            for connection in (self._outgoing, self._incoming):
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits in `receive`
-            self._reader.close()
-            for connection in (self._outgoing, self._incoming):
-                connection.close()
+            try:
+                self._sender.finish(self._packed(kind, text), patience)
+            finally:
+                for connection in (self._outgoing, self._incoming):
+                    cut(connection)
+                self._sender.join()
+                self._reader.close()  # waits for a thread that reads
+                for connection in (self._outgoing, self._incoming):
+                    connection.close()
 
     def forget(self) -> None:
         """Let go of the connections without a word: another process goes on with them."""
+        self._closed = True
         for connection in (self._outgoing, self._incoming):
             os.close(connection.detach())
-
-
-class Departure:
-    """How much of a frame has left this process."""
-
-    def __init__(self, change: threading.Condition, pieces: list[memoryview | bytes], head: int):
-        self.pieces = pieces
-        self.left = 0  # bytes
-        self.failed = False
-        self._change, self._head = change, head
-
-    def wait(self, count: int) -> None:
-        """Until the first `count` bytes of the payload may change, or nothing more will leave."""
-        if self.left >= self._head + count:
-            return
-        with self._change:
-            while self.left < self._head + count and not self.failed:
-                self._change.wait()
-
-
-class _Sender:
-    """Sends what is queued, in order; a thread of its own once something is too large to wait for.
-
-    Errors are kept, not raised: the receiving side finds out what happened.
-    """
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._queue: deque[Departure] = deque()
-        self._waiting = 0  # bytes
-        self._change = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._failed = self._finished = False
-
-    def put(
-        self, pieces: list[memoryview | bytes], head: int, size: int, *, inline: bool
-    ) -> Departure:
-        frame = Departure(self._change, pieces, head)
-        with self._change:
-            if inline and not self._waiting:
-                self._send(frame)
-                return frame
-            while self._waiting > MOST_WAITING and not self._failed:
-                self._change.wait()
-            self._queue.append(frame)
-            self._waiting += head + size
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True)
-                self._thread.start()
-            self._change.notify_all()
-        return frame
-
-    def _send(self, frame: Departure) -> None:
-        """Send a frame, telling how far it has come."""
-        frame.failed = self._failed
-        for whole in frame.pieces:
-            piece = memoryview(whole)
-            for start in range(0, len(piece), PIECE):
-                part = piece[start : start + PIECE]
-                try:
-                    if not frame.failed:
-                        self._connection.sendall(part)
-                except OSError:
-                    frame.failed = self._failed = True
-                with self._change:
-                    frame.left += len(part)
-                    self._change.notify_all()
-
-    def _run(self) -> None:
-        while True:
-            with self._change:
-                while not self._queue:
-                    if self._finished:
-                        return
-                    self._change.wait()
-                frame = self._queue.popleft()
-            self._send(frame)
-            with self._change:
-                self._waiting -= frame.left
-                self._change.notify_all()
-            del frame  # and with it the payload
-
-    def finish(self, patience: float) -> None:
-        """Wait until everything has left, or nothing more can."""
-        until = monotonic() + patience
-        with self._change:
-            self._finished = True
-            self._change.notify_all()
-            while self._waiting and not self._failed and monotonic() < until:
-                self._change.wait(max(0.0, until - monotonic()))
 
 
 def _prepare(connection: socket.socket, timeout: float) -> None:

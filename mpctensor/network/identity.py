@@ -30,15 +30,12 @@ class Identity:
     def plain(self) -> bool:
         return self.certificate is None
 
-    def wrap(self, raw: socket.socket, server: bool) -> tuple[socket.socket, str | None]:
-        """The connection under TLS, and the name in the peer's certificate (None for plain TCP).
+    def context(self, server: bool) -> ssl.SSLContext | None:
+        """The TLS settings of one end of a connection; None for plain TCP.
 
-        Raises ssl.SSLError or OSError where the handshake fails, PeerError for a nameless peer.
+        Raises SessionError where the files cannot be used.
         """
-        if self.plain:
-            return raw, None
-        wrapped = self._context(server).wrap_socket(raw, server_side=server)
-        return wrapped, certificate_name(wrapped.getpeercert())
+        return None if self.plain else self._context(server)
 
     def rehearse(self) -> dict[str, Any]:
         """Meet itself: the certificate as a peer will see it (see ssl.getpeercert).
@@ -65,12 +62,45 @@ class Identity:
         try:
             context.load_verify_locations(cafile=self.ca)
             context.load_cert_chain(str(self.certificate), str(self.key), password=_no_password)
-        except (OSError, ValueError) as error:
+        except ssl.SSLError as error:
+            if "MISMATCH" not in str(error.reason):
+                raise self._unusable(error) from error
             raise SessionError(
-                f"the certificate files of {self.name} cannot be used ({self.certificate},"
-                f" {self.key}, {self.ca}): {error}"
+                f"the key is not the certificate's: {self.key} does not belong to"
+                f" {self.certificate} of {self.name}; have one signed for this key (`mpctensor keys"
+                " request` uses the key there is), or put its own key there"
             ) from error
+        except (OSError, ValueError) as error:
+            raise self._unusable(error) from error
         return context
+
+    def _unusable(self, error: Exception) -> SessionError:
+        files = f"{self.certificate}, {self.key}, {self.ca}"
+        return SessionError(
+            f"the certificate files of {self.name} cannot be used ({files}): {error}"
+        )
+
+
+def begin_tls(raw: socket.socket, context: ssl.SSLContext | None) -> socket.socket:
+    """The connection with TLS put on it, or itself for plain TCP; `raw` is empty from now on.
+
+    No byte has been exchanged yet: see `proved_name`.
+    """
+    if context is None:
+        return raw
+    server = context.protocol == ssl.PROTOCOL_TLS_SERVER
+    return context.wrap_socket(raw, server_side=server, do_handshake_on_connect=False)
+
+
+def proved_name(connection: socket.socket) -> str | None:
+    """Shake hands; the name in the peer's certificate, None for plain TCP.
+
+    Raises ssl.SSLError or OSError where that fails, PeerError for a nameless peer.
+    """
+    if not isinstance(connection, ssl.SSLSocket):
+        return None
+    connection.do_handshake()
+    return certificate_name(connection.getpeercert())
 
 
 def _no_password() -> str:
@@ -88,12 +118,30 @@ def certificate_name(certificate: Any) -> str:
     return str(names[0])
 
 
+# What a peer's TLS says of our certificate (RFC 8446, section 6.2), and what to do about it.
+ALERTS = {
+    "unknown ca": "its authority is unknown there; the `ca` files of all members must hold it",
+    "certificate expired": "it has expired; have it signed again, `mpctensor keys sign` or `renew`",
+    "unsupported certificate": "it must allow both client and server authentication",
+    "bad certificate": "it is not valid yet, or damaged; compare the machines' clocks",
+    "decrypt error": "another authority of the same name signed it; the `ca` files must be alike",
+    "certificate required": "none was shown; name one in parties.toml",
+    "certificate unknown": "it cannot be checked there",
+}
+
+
 def why(error: BaseException) -> str:
     """What went wrong with a connection, in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or str(error)).replace("_", " ").lower()
+        for alert, advice in ALERTS.items():
+            if f"alert {alert}" in reason:
+                return (
+                    f"it does not accept the certificate from here ({alert}): {advice}; `mpctensor"
+                    " doctor` checks this machine's files"
+                )
         return f"TLS failed: {reason}"
     if isinstance(error, TimeoutError):
         return "no answer in time"

@@ -14,7 +14,7 @@ from mpctensor.command.certificates import Authority, Validity
 from mpctensor.command.installation import check_installation
 from mpctensor.command.throwaway import deployment
 from mpctensor.deployment import Config, load
-from mpctensor.network import Identity, Listener, meeting
+from mpctensor.network import Identity, Listener, listener
 
 
 @pytest.fixture
@@ -161,8 +161,8 @@ def test_who_answers_must_be_who_it_should(config: Config, examine: Examine) -> 
 def test_other_clocks_and_releases(
     config: Config, examine: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(meeting, "time", lambda: 1e9)
-    monkeypatch.setattr(meeting, "VERSION", "9.9")
+    monkeypatch.setattr(listener, "time", lambda: 1e9)
+    monkeypatch.setattr(listener, "VERSION", "9.9")
     with listening(config, "james"):
         code, rows = examine()
     assert code == 0

@@ -38,10 +38,10 @@ def issue(folder, member, name, validity, *, stranger=False):
 
 DAY = Validity.of_days(1)
 CERTIFICATES = {
-    "of another authority": ({"name": "bob", "validity": DAY, "stranger": True}, "unknown ca"),
+    "of another authority": ({"name": "bob", "validity": DAY, "stranger": True}, "unknown there"),
     "of another member": ({"name": "carol", "validity": DAY}, "is for 'carol', not for bob"),
-    "expired": ({"name": "bob", "validity": EXPIRED}, "expired"),
-    "not valid yet": ({"name": "bob", "validity": FUTURE}, ""),
+    "expired": ({"name": "bob", "validity": EXPIRED}, "has expired"),
+    "not valid yet": ({"name": "bob", "validity": FUTURE}, "not valid yet"),
 }
 
 
@@ -55,10 +55,11 @@ def test_a_party_with_a_certificate(tmp_path, what):
     check_told(
         tmp_path,
         out,
-        {"alice": "PeerError: bob did not call in time; last refused: ", "bob": "PeerError: alice"},
+        {
+            "alice": "PeerError: bob did not call in time; .*; last refused: ",
+            "bob": f"PeerError: alice .*{words}",
+        },
     )
-    if what == "of another member":  # of a failed handshake the system may keep the reason
-        assert words in out["bob"][2].lower()
 
 
 @pytest.mark.parametrize("what", ["of another authority", "of another member", "expired"])

@@ -12,7 +12,7 @@ from mpctensor.command.certificates import Authority, NameOID, Validity, hashes,
 from mpctensor.command.throwaway import HOST, deployment
 from mpctensor.deployment import Config, load
 from mpctensor.errors import PeerError
-from mpctensor.network import Identity, Listener, dial, meeting, probe
+from mpctensor.network import Identity, Listener, dial, listener, probe
 from mpctensor.network.introduction import LENGTH
 from mpctensor.release import VERSION
 
@@ -73,7 +73,7 @@ def test_probe_tells_time_and_release(config: Config, james: Listener) -> None:
 
 def test_a_refusal_says_why(config: Config, james: Listener) -> None:
     with pytest.raises(PeerError, match=r"james refused the call of alice: not now"):
-        dial(config.identity("alice"), (HOST, james.port), "james", {}, monotonic(), 10)
+        dial(config.identity("alice"), (HOST, james.port), "james", {}, monotonic() + 10, 10)
 
 
 def test_a_certificate_of_two_names_is_refused(config: Config) -> None:
@@ -101,7 +101,7 @@ def test_a_certificate_of_two_names_is_refused(config: Config) -> None:
 def test_a_slow_caller_is_hung_up_on(
     config: Config, james: Listener, monkeypatch: pytest.MonkeyPatch, handshake: bool
 ) -> None:
-    monkeypatch.setattr(meeting, "PATIENCE", 0.5)
+    monkeypatch.setattr(listener, "PATIENCE", 0.5)
     connection = socket.create_connection((HOST, james.port))
     if handshake:
         connection = config.identity("alice")._context(False).wrap_socket(connection)

@@ -1,0 +1,103 @@
+"""The end of a channel: whoever closes it, whatever else goes on."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from mpctensor.errors import PeerError, SessionError
+from mpctensor.network import Channel, Kind
+from tests.transport.test_network import channels
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Channel, Channel]]:
+    here, there = channels(2)
+    yield here[1], there[0]
+    for channel in (here[1], there[0]):
+        channel.close(patience=0.1)
+
+
+def at_once(works: list[Callable[[], Any]]) -> list[BaseException | None]:
+    """What each raises, of works that begin together."""
+    caught: list[BaseException | None] = [None] * len(works)
+    gate = threading.Barrier(len(works))
+
+    def run(i: int) -> None:
+        gate.wait()
+        try:
+            works[i]()
+        except BaseException as error:
+            caught[i] = error
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive(), "a deadlock"
+    return caught
+
+
+def test_the_words_of_the_first_who_closes_count(ends):
+    here, there = ends
+    assert (
+        at_once([lambda i=i: here.close(Kind.ABORT, f"reason {i}") for i in range(8)]) == [None] * 8
+    )
+    with pytest.raises(PeerError, match=r"gave up: reason \d$"):
+        there.receive()
+    with pytest.raises(PeerError, match="reason"):  # and nothing after them
+        there.receive()
+    here.close(Kind.BYE)
+
+
+def test_what_was_sent_before_arrives(ends):
+    here, there = ends
+    data = bytes(range(256)) * (1 << 14)  # more than the connection holds
+    here.send(Kind.OPENING, [data])
+
+    def receive() -> None:
+        assert there.payload(there.receive(Kind.OPENING), len(data)) == data
+        assert there.receive(Kind.BYE).kind is Kind.BYE
+
+    assert at_once([here.close, receive]) == [None, None]
+
+
+@pytest.mark.parametrize("size", [10, 1 << 16])
+def test_closing_while_another_thread_sends(ends, size):
+    """The peer reads whole frames to the last, whoever sends meanwhile."""
+    here, there = ends
+    closed = threading.Event()
+
+    def send() -> None:
+        while not closed.is_set():
+            here.send(Kind.OPENING, [bytes(size)]).wait(size)
+        here.send(Kind.OPENING, [bytes(size)]).wait(size)  # after the end: nothing leaves
+
+    def close() -> None:
+        here.close(Kind.ABORT, "enough")
+        closed.set()
+
+    def receive() -> None:
+        while True:
+            there.payload(there.receive(Kind.OPENING), size)
+
+    caught = at_once([send, send, close, receive])
+    assert caught[:3] == [None] * 3
+    assert isinstance(caught[3], PeerError) and "gave up: enough" in str(caught[3])
+
+
+def test_closing_wakes_who_sends_to_one_that_does_not_read(ends):
+    here, _ = ends
+    sent = here.send(Kind.OPENING, [bytes(1 << 26)])
+    assert at_once([lambda: sent.wait(1 << 26), lambda: here.close(patience=0.2)]) == [None, None]
+    assert sent.failed
+
+
+def test_receiving_after_the_end(ends):
+    here, _ = ends
+    here.close()
+    for _ in range(2):
+        with pytest.raises(SessionError, match="the channel to party 1 is closed"):
+            here.receive()
