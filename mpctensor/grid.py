@@ -9,6 +9,7 @@ without them rounding errors pile up.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log
 
 import torch
 from torch import Tensor
@@ -60,6 +61,16 @@ class Grid:
     def guarded(self) -> bool:
         """Whether values are carried more finely than they are shown: base 10."""
         return self.unit != self.step
+
+    @property
+    def base(self) -> int:
+        """What the digits are in."""
+        return 10 if self.guarded else 2
+
+    @property
+    def digits(self) -> int:
+        """How many there are behind the point: `precision`."""
+        return round(log(self.step, self.base))
 
     def __str__(self) -> str:
         """`16 fractional bits`, `3 fractional digits`."""

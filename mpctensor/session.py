@@ -29,19 +29,7 @@ from .provider import (
 )
 from .provider.keys import derive
 from .share import ABSENT
-from .transport import Meter, Transport
-
-LINKS = ("lan", "wan")
-
-
-def check_link(link: str) -> str:
-    """What the protocols save: bytes from the provider ("lan") or rounds ("wan")."""
-    if link not in LINKS:
-        raise SessionError(
-            f"`link` is {link!r}; use 'lan' (fewer bytes from the provider) or 'wan' (fewer rounds"
-            " between the parties, where messages take long)"
-        )
-    return link
+from .transport import Meter, Transport, check_link
 
 
 class Turn:

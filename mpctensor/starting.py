@@ -22,8 +22,8 @@ from .protocols import Agreement
 from .provider import Dealer, PartyKeys, Provider
 from .provider.keys import derive
 from .release import VERSION
-from .session import Session, active, check_link, enter
-from .transport import Meter, SimulatedTransport, Transport, reason
+from .session import Session, active, enter
+from .transport import Meter, SimulatedTransport, Transport, check_link, reason
 
 CONFIG_VARIABLE, PARTY_VARIABLE = "MPCTENSOR_CONFIG", "MPCTENSOR_PARTY"
 PARTIES, PROVIDER = ("alice", "bob"), "james"
@@ -69,12 +69,12 @@ def init(
     Use as a context manager to close it at the end. Raises SessionError for bad names, files or
     settings, PeerError where a member does not turn up or is not who it should be.
     """
-    unit = Grid.make(base, precision).unit
+    grid = Grid.make(base, precision)
     path = config or os.environ.get(CONFIG_VARIABLE) or None
     if path is None:
         names = check_names(PARTIES if parties is None else parties, provider or PROVIDER)
         session = simulated(
-            names, provider or PROVIDER, unit=unit, seed=seed, link=check_link(link or "lan")
+            names, provider or PROVIDER, unit=grid.unit, seed=seed, link=check_link(link or "lan")
         )
     else:
         line_up = load(path)
@@ -82,7 +82,7 @@ def init(
             line_up, link=check_link(link or line_up.link), timeout=timeout or line_up.timeout
         )
         _check_deployed(line_up, parties, provider, seed)
-        session = _deployed(line_up, party or os.environ.get(PARTY_VARIABLE), unit)
+        session = _deployed(line_up, party or os.environ.get(PARTY_VARIABLE), grid)
     return enter(session)
 
 
@@ -105,7 +105,7 @@ def _check_deployed(
         )
 
 
-def _deployed(config: Config, party: str | None, unit: int) -> Session:
+def _deployed(config: Config, party: str | None, grid: Grid) -> Session:
     """This process's part of a session between processes."""
     if party is None:
         raise SessionError(
@@ -116,12 +116,18 @@ def _deployed(config: Config, party: str | None, unit: int) -> Session:
         raise SessionError(f"{party!r} is no party of {config.path}: {', '.join(config.names)}")
     meter = Meter()
     replica, replicas = this_replica()
-    settings = {"version": VERSION, "unit": unit, "link": config.link, "replicas": replicas}
+    settings = {
+        "version": VERSION,
+        "base": grid.base,
+        "precision": grid.digits,
+        "link": config.link,
+        "replicas": replicas,
+    }
     member = join(config, party, meter, settings, replica)
     session = Session(
         config.names,
         config.provider.name,
-        unit=unit,
+        unit=grid.unit,
         keys={member.me: member.keys},
         provider=member.provider,
         transport=member.transport,

@@ -23,12 +23,14 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import SessionError
 from ..network import Identity
+from ..transport import check_link
 
 SETTINGS = {"ca", "timeout", "startup", "link", "plain_tcp", "parties", "provider"}
 MEMBER = {"address", "certificate", "key"}
@@ -108,6 +110,7 @@ def load(path: str | os.PathLike[str]) -> Config:
             f"{path}: {providers[0].name} is party and provider; the provider knows every mask, so"
             " it must be somebody else"
         )
+    _check_addresses(path, (*parties, *providers))
     ca = table.get("ca")
     return Config(
         path,
@@ -116,7 +119,7 @@ def load(path: str | os.PathLike[str]) -> Config:
         None if ca is None else path.parent / _typed(path, "ca", ca, str),
         timeout=_seconds(path, table, "timeout"),
         startup=_seconds(path, table, "startup"),
-        link=_typed(path, "link", table.get("link", "lan"), str),
+        link=_link(path, table.get("link", "lan")),
         plain_tcp=_typed(path, "plain_tcp", table.get("plain_tcp", False), bool),
     )
 
@@ -141,6 +144,24 @@ def _address(path: Path, where: str, value: Any) -> tuple[str, int]:
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise SessionError(f'{path}: {where} needs `address = "host:port"`, not {value!r}')
     return host.strip("[]"), int(port)
+
+
+def _check_addresses(path: Path, members: Sequence[Member]) -> None:
+    owner: dict[tuple[str, int], str] = {}
+    for member in members:
+        other = owner.setdefault(member.address, member.name)
+        if other != member.name:
+            raise SessionError(
+                f"{path}: {other} and {member.name} have the same address"
+                f" {member.address[0]}:{member.address[1]}; give each its own"
+            )
+
+
+def _link(path: Path, value: Any) -> str:
+    try:
+        return check_link(value)
+    except SessionError as error:
+        raise SessionError(f"{path}: {error}") from None
 
 
 def _seconds(path: Path, table: dict[str, Any], key: str) -> float:

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Iterable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 from ..errors import PeerError, SessionError
-from ..network import Caller, Channel, Identity, Listener, dial
+from ..network import Caller, Channel, Identity, Kind, Listener, dial
 from ..provider import PartyKeys, RemoteProvider
 from ..provider.keys import SEED, combined, contribution
-from ..transport import Meter, NetworkTransport
+from ..transport import Meter, NetworkTransport, reason
 from .config import Config
 
 
@@ -51,8 +53,7 @@ def join(
     try:
         return _introduce(config, identity, channels, meter, settings, until)
     except BaseException as error:
-        for channel in channels.values():
-            channel.close(text=type(error).__name__)
+        _give_up(channels.values(), error)
         raise
 
 
@@ -63,28 +64,40 @@ def _meet(
     topic = {"parties": list(config.names), "replica": replica}
     later = set(config.names[me + 1 :])
     reception = _Reception(topic, later)
-    listener = None
-    if later:
-        host, port = config.parties[me].address
-        listener = Listener(
-            identity, (host, port + replica), reception.judge, reception.arrived, config.timeout
-        )
-    channels = {}
+    channels: dict[int, Channel] = {}
     try:
-        for p, peer in enumerate(config.parties[:me]):
-            address = (peer.address[0], peer.address[1] + replica)
-            channels[p] = dial(identity, address, peer.name, topic, until, config.timeout)
-        for caller in reception.wait(until):
-            channels[config.names.index(caller)] = reception.channels[caller]
-    except PeerError as error:
-        for channel in (*channels.values(), *reception.channels.values()):
-            channel.close()
-        failure = listener.last_failure if listener is not None else ""
-        raise PeerError(f"{error}; last refused: {failure}" if failure else str(error)) from error
-    finally:
-        if listener is not None:
-            listener.close()
-    return channels
+        with ExitStack() as stack:
+            listener = None
+            if later:
+                host, port = config.parties[me].address
+                takes = identity, (host, port + replica), reception.judge, reception.arrived
+                listener = stack.enter_context(closing(Listener(*takes, config.timeout)))
+            for p, peer in enumerate(config.parties[:me]):
+                address = (peer.address[0], peer.address[1] + replica)
+                channels[p] = dial(identity, address, peer.name, topic, until, config.timeout)
+            if not reception.complete(until):
+                raise PeerError(_missing(config, reception.missing, listener))
+    except BaseException as error:
+        _give_up((*channels.values(), *reception.channels.values()), error)
+        raise
+    arrived = reception.channels
+    return channels | {config.names.index(name): arrived[name] for name in arrived}
+
+
+def _missing(config: Config, names: Iterable[str], listener: Listener | None) -> str:
+    """Who has not called, and what may be the cause."""
+    said = (
+        f"{', '.join(names)} did not call in time; `startup` ({config.startup:g} s) in"
+        f" {config.path.name} sets how long to wait"
+    )
+    refused = listener.last_failure if listener is not None else ""
+    return f"{said}; last refused: {refused}" if refused else said
+
+
+def _give_up(channels: Iterable[Channel], error: BaseException) -> None:
+    """Hang up, and say why: others may wait for the same, or for us."""
+    for channel in channels:
+        channel.close(Kind.ABORT, reason(error))
 
 
 class _Reception:
@@ -113,12 +126,18 @@ class _Reception:
             self.channels[caller.name] = caller.channel
             self._change.notify_all()
 
-    def wait(self, until: float) -> set[str]:
+    @property
+    def missing(self) -> list[str]:
+        """Who is expected and not here."""
+        return sorted(self._expected - set(self.channels))
+
+    def complete(self, until: float) -> bool:
+        """Wait until nobody is missing; False where the time has come before."""
         with self._change:
-            while missing := self._expected - set(self.channels):
+            while self.missing:
                 if not self._change.wait(until - monotonic()) and monotonic() >= until:
-                    raise PeerError(f"{', '.join(sorted(missing))} did not call in time")
-        return self._expected
+                    return False
+        return True
 
 
 def _introduce(
@@ -193,6 +212,6 @@ def _same_settings(mine: str, own: dict[str, Any], peer: str, theirs: Any) -> No
     for key in sorted({*own, *theirs}):
         if own.get(key) != theirs.get(key):
             raise SessionError(
-                f"`{key}` is {own.get(key)!r} at {mine} and {str(theirs.get(key))[:100]!r} at"
+                f"`{key}` is {own.get(key)!r} at {mine} and {repr(theirs.get(key))[:100]} at"
                 f" {peer}: every party must use the same"
             )

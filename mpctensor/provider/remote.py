@@ -24,6 +24,7 @@ from .wire import encode
 
 AHEAD = "ahead"  # the text of a frame whose requests may wait for those that do not say so
 MOST_AT_ONCE = 256  # requests in one frame
+SHARE = 0.75  # of the timeout: whoever waits for us must hear of the provider before it is over
 
 
 def tag(request: Request) -> bytes:
@@ -34,7 +35,8 @@ def tag(request: Request) -> bytes:
 class RemoteProvider:
     """Asks a provider over a channel. failed: told of what ends the session.
 
-    waited: seconds that protocols spent waiting for corrections.
+    timeout: of the session, in seconds. waited: seconds that protocols spent waiting for
+    corrections.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class RemoteProvider:
     ) -> None:
         self.channel = channel
         self.waited = 0.0
-        self._timeout = timeout
+        self._patience = SHARE * timeout
         self._failed = failed
         self._expected: dict[bytes, Request] = {}  # by the start of their digest
         self._arrived: dict[bytes, Callable[[], list[Tensor]]] = {}
@@ -134,14 +136,14 @@ class RemoteProvider:
         """Wait until something has arrived; whatever goes wrong ends the session."""
         try:
             with self._change:
-                until = monotonic() + self._timeout
+                until = monotonic() + self._patience
                 while not ready():
                     if self._error is not None:
                         raise self._error
                     if not self._change.wait(until - monotonic()) and monotonic() >= until:
                         raise PeerError(
-                            f"{self.channel.peer} dealt nothing for {self._timeout:g} s; `timeout`"
-                            " sets how long to wait"
+                            f"{self.channel.peer} dealt nothing for {self._patience:g} s; a longer"
+                            " `timeout` gives it more"
                         )
         except BaseException as error:
             self._failed(error)

@@ -106,8 +106,9 @@ class Service:
         with self._lock:
             callers = self._gathering.pop(session, {})
         missing = ", ".join(name for name in self.parties if name not in callers)
+        why = f"{missing} did not call within {self._startup:g} s; `startup` sets how long to wait"
         for caller in callers.values():
-            caller.channel.close(Kind.ABORT, f"{missing} did not call within {self._startup:g} s")
+            caller.channel.close(Kind.ABORT, why)
 
     def _begin(self, name: str, callers: Sequence[Caller]) -> None:
         nonces = {str(caller.topic["nonce"]) for caller in callers}

@@ -5,6 +5,7 @@ sent has been masked by the protocol before; the channel is assumed private and 
 the provider is never on it.
 """
 
+from .link import check_link
 from .meter import Cost, Meter, cost
 from .network import NetworkTransport, reason
 from .opening import Opening, Transport
@@ -17,6 +18,7 @@ __all__ = [
     "Opening",
     "SimulatedTransport",
     "Transport",
+    "check_link",
     "cost",
     "reason",
 ]

@@ -13,7 +13,7 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
-from ..errors import SessionError
+from ..errors import PeerError, SessionError
 from ..network import Channel, Departure, Frame, Kind, bytes_of
 from .meter import Meter
 from .opening import Opening, join
@@ -110,7 +110,12 @@ class NetworkTransport:
         digest: bytes,
     ) -> None:
         channel, start = self.channels[sender], 0
-        frame = channel.receive(Kind.OPENING)
+        frame = channel.receive(Kind.OPENING, Kind.BYE)
+        if frame.kind is Kind.BYE:
+            raise PeerError(
+                f"{channel.peer} has ended its session before {doing}; every party must run the"
+                " same script to its end"
+            )
         if frame.digest != digest or frame.size != sum(value.size for value in values):
             raise SessionError(_difference(channel.peer, frame, doing))
         for value in values:

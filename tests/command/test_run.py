@@ -184,7 +184,7 @@ fail()
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     text = 'plain_tcp = true\nstartup = 1\n[parties.alice]\naddress = "127.0.0.1:9"\n'
-    text += '[parties.bob]\naddress = "127.0.0.1:9"\n[provider.james]\naddress = "127.0.0.1:9"\n'
+    text += '[parties.bob]\naddress = "127.0.0.1:10"\n[provider.james]\naddress = "127.0.0.1:11"\n'
     write(tmp_path, text, "parties.toml")
     (tmp_path / "scripts").mkdir()
     write(tmp_path / "scripts", ALONE, "alone.py")

@@ -52,6 +52,12 @@ BAD = {
     "no time": (GOOD.replace("= 30", "= -1"), "`timeout` is -1; use a number of seconds"),
     "a flag as time": (GOOD.replace("= 30", "= true"), "`timeout` is True"),
     "a number as file": (GOOD.replace('"ca.pem"', "7"), "`ca` is 7, not a str"),
+    "no link": (GOOD.replace('"wan"', '"wlan"'), "`link` is 'wlan'; use 'lan'"),
+    "a number as link": (GOOD.replace('"wan"', "3"), "`link` is 3; use 'lan'"),
+    "one address": (
+        GOOD.replace("10.0.0.9:7002", "a.example:7000"),
+        "alice and james have the same address a.example:7000; give each its own",
+    ),
     "a list of parties": ("parties = []\n" + GOOD.split("[parties")[0], "`parties` is"),
 }
 

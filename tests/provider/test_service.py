@@ -106,9 +106,28 @@ def test_a_party_twice(service):
         Call(service, "alice")
 
 
+def test_a_party_twice_at_once(service, monkeypatch):
+    """Both calls are judged before either has arrived: the later one is told; the first goes on."""
+    monkeypatch.setattr(service._listener, "_judge", lambda name, topic: None)
+    first, second = Call(service, "alice"), Call(service, "alice")
+    with pytest.raises(PeerError, match="alice is in this session already"):
+        second.agreed()
+    bob = Call(service, "bob")
+    assert first.agreed()[0] == bob.agreed()[0]
+
+
+def test_a_party_of_a_session_that_runs(service):
+    calls, _ = joined(service)
+    for name in NAMES:
+        with pytest.raises(PeerError, match=f"{name} is in this session already"):
+            Call(service, name)
+    calls[1].channel.send(Kind.REQUESTS, [wire.encode([SQUARE])])
+    calls[1].channel.receive(Kind.CORRECTIONS)  # it goes on
+
+
 def test_nobody_else_comes(service):
     alice = Call(service, "alice")
-    with pytest.raises(PeerError, match="bob did not call within 1 s"):
+    with pytest.raises(PeerError, match="bob did not call within 1 s; `startup` sets"):
         alice.agreed()
 
 
@@ -166,6 +185,6 @@ def test_a_provider_that_deals_nothing(service, monkeypatch):
     failed: list[BaseException] = []
     provider = RemoteProvider(bob.channel, 0.5, failed.append)
     monkeypatch.setattr(Dealer, "deal", lambda self, request: sleep(1) or [torch.zeros(100)])
-    with pytest.raises(PeerError, match=r"james dealt nothing for 0.5 s"):
+    with pytest.raises(PeerError, match=r"james dealt nothing for 0.375 s; a longer `timeout`"):
         provider.deal(SQUARE)[0]
     assert len(failed) == 1

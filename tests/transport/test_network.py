@@ -174,7 +174,8 @@ def test_a_party_that_leaves():
         return transport.open([opening(2, 0, 4)])
 
     left, _ = together(2, work)
-    assert isinstance(left, PeerError) and "has ended its session" in str(left)
+    assert isinstance(left, PeerError)
+    assert "party 1 has ended its session before `other` on (4,); every party must run" in str(left)
 
 
 def test_one_that_gives_up_says_why_to_all():
