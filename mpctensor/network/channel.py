@@ -154,6 +154,8 @@ class Channel:
             return how(what)
         except OSError as error:
             raise self._end(self._lost(error)) from error
+        except ValueError as error:  # the reader is closed: another thread has closed the channel
+            raise self._end(SessionError(f"the channel to {self.peer} is closed")) from error
 
     def _counted(self, got: int, wanted: int) -> None:
         self.received += got
@@ -233,6 +235,7 @@ class Departure:
         self.left = 0  # bytes
         self.failed = False
         self._change, self._head = change, head
+        self._size = sum(map(len, pieces)) - head
 
     def wait(self, count: int) -> None:
         """Until the first `count` bytes of the payload may change, or nothing more will leave."""
@@ -241,6 +244,10 @@ class Departure:
         with self._change:
             while self.left < self._head + count and not self.failed:
                 self._change.wait()
+
+    def wait_all(self) -> None:
+        """Until all of it has left, or nothing more will."""
+        self.wait(self._size)
 
 
 class _Sender:
@@ -290,6 +297,7 @@ class _Sender:
                 with self._change:
                     frame.left += len(part)
                     self._change.notify_all()
+        frame.pieces = []  # whoever still holds the frame need not hold the payload
 
     def _run(self) -> None:
         while True:
