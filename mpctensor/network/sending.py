@@ -19,6 +19,7 @@ class Departure:
         self.left = 0  # bytes
         self.failed = False
         self._change, self._head = change, head
+        self._size = sum(map(len, pieces)) - head
 
     def wait(self, count: int) -> None:
         """Until the first `count` bytes of the payload may change, or nothing more will leave."""
@@ -27,6 +28,10 @@ class Departure:
         with self._change:
             while self.left < self._head + count and not self.failed:
                 self._change.wait()
+
+    def wait_all(self) -> None:
+        """Until all of it has left, or nothing more will."""
+        self.wait(self._size)
 
 
 class Sender:
@@ -80,6 +85,7 @@ class Sender:
                 with self._change:
                     frame.left += len(part)
                     self._change.notify_all()
+        frame.pieces = []  # whoever still holds the frame need not hold the payload
 
     def _run(self) -> None:
         while True:

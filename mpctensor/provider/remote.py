@@ -53,6 +53,7 @@ class RemoteProvider:
         self._spool_of: dict[bytes, Spool] = {}
         self._spools: list[Spool] = []
         self._change = threading.Condition()
+        self._heard = monotonic()  # when corrections came last
         self._error: SessionError | OSError | None = None
         channel.wait_forever()
         threading.Thread(target=self._receive, daemon=True).start()
@@ -75,21 +76,28 @@ class RemoteProvider:
         What was dealt ahead before, and is not among them, is given up. path: a new file that
         takes them; then this returns when all are there.
         """
+        names = {tag(request) for request in requests}
         spool = None if path is None else Spool(path)
         with self._change:
-            self._spools += [] if spool is None else [spool]
-            self._spool_of.update((tag(request), spool) for request in requests if spool)
             fresh = [request for request in requests if not self._known(request)]
-            stale = self._ahead - {tag(request) for request in requests}
-            self._ahead = {tag(request) for request in requests}
-            self._unwanted -= self._ahead
-            for name in stale:
-                if self._arrived.pop(name, None) is None:
-                    self._unwanted.add(name)  # on its way
+            self._give_up(self._ahead - names)
+            self._ahead = names
+            self._unwanted -= names
+            if spool is not None:
+                self._spools.append(spool)
+                here = self._arrived.keys()
+                self._spool_of.update((name, spool) for name in names if name not in here)
         for start in range(0, len(fresh), MOST_AT_ONCE):
             self._ask(fresh[start : start + MOST_AT_ONCE], AHEAD)
         if spool is not None:
-            self._wait(lambda: not any(tag(request) in self._expected for request in fresh))
+            self._wait(lambda: names.isdisjoint(self._expected))
+
+    def _give_up(self, names: set[bytes]) -> None:
+        """Drop corrections that were dealt ahead in vain: those here, and those on their way."""
+        for name in names:
+            self._spool_of.pop(name, None)
+            if self._arrived.pop(name, None) is None:
+                self._unwanted.add(name)
 
     def _known(self, request: Request) -> bool:
         return tag(request) in self._expected or tag(request) in self._arrived
@@ -115,14 +123,15 @@ class RemoteProvider:
         if request is None or frame.size != wire_size(request):
             raise SessionError(f"{self.channel.peer} dealt what nobody asked for")
         dealt = receive(self.channel, request)
-        spool = self._spool_of.pop(frame.digest, None)
-        arrived = (lambda: dealt) if spool is None else spool.keep(dealt)
         with self._change:
             del self._expected[frame.digest]
+            spool = self._spool_of.pop(frame.digest, None)
             if frame.digest in self._unwanted:
                 self._unwanted.discard(frame.digest)
             else:
-                self._arrived[frame.digest] = arrived
+                kept = (lambda: dealt) if spool is None else spool.keep(dealt)
+                self._arrived[frame.digest] = kept
+            self._heard = monotonic()
             self._change.notify_all()
 
     def take(self, request: Request) -> list[Tensor]:
@@ -136,15 +145,17 @@ class RemoteProvider:
         """Wait until something has arrived; whatever goes wrong ends the session."""
         try:
             with self._change:
-                until = monotonic() + self._patience
+                started = monotonic()
                 while not ready():
                     if self._error is not None:
                         raise self._error
-                    if not self._change.wait(until - monotonic()) and monotonic() >= until:
+                    left = max(started, self._heard) + self._patience - monotonic()
+                    if left <= 0:
                         raise PeerError(
                             f"{self.channel.peer} dealt nothing for {self._patience:g} s; a longer"
                             " `timeout` gives it more"
                         )
+                    self._change.wait(left)
         except BaseException as error:
             self._failed(error)
             raise

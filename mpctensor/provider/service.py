@@ -2,7 +2,9 @@
 
 It knows no script. A session begins when all its parties have called with proof of their names, and
 ends with the last party's connection. Only the last party sends requests; they are checked and
-charged before anything is allocated. What is dealt ahead yields to what is needed now.
+charged before anything is allocated. What is dealt ahead yields to what is needed now. A party that
+does not take what it asked for holds up itself: its requests are read no further than a queue is
+long, and corrections of two requests at most wait for it to read them.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from ..errors import RequestError, SessionError
-from ..network import Caller, Identity, Kind, Listener, bytes_of
+from ..errors import PeerError, RequestError, SessionError
+from ..network import Caller, Departure, Identity, Kind, Listener, bytes_of
 from .corrections import packed
 from .dealer import Dealer
 from .keys import SEED, combined, contribution
@@ -23,6 +25,7 @@ from .requests import Request
 from .wire import decode
 
 MOST_SESSIONS = 64
+MOST_QUEUED = 1 << 14  # requests of a session that wait; no more are read meanwhile
 Log = Callable[[str], None]
 
 
@@ -155,6 +158,7 @@ class _Session:
         self._ended = ended
         self._now: deque[Request] = deque()
         self._later: deque[Request] = deque()
+        self._leaving: Departure | None = None  # the corrections before those being dealt
         self._change = threading.Condition()
         self._over = False
 
@@ -186,6 +190,8 @@ class _Session:
             raise
 
     def _receive(self) -> None:
+        if not self._wait(lambda: len(self._now) + len(self._later) < MOST_QUEUED):
+            return
         channel = self._channels[-1]
         frame = channel.receive(Kind.REQUESTS)
         requests = decode(channel.payload(frame, self._limits.frame_bytes), self._limits)
@@ -196,12 +202,25 @@ class _Session:
             self._change.notify_all()
 
     def _deal(self) -> None:
+        if not self._wait(lambda: bool(self._now or self._later)):
+            return
         with self._change:
-            while not self._now and not self._later and not self._over:
-                self._change.wait()
-            if self._over:
-                return
             request = (self._now or self._later).popleft()
+            self._change.notify_all()
         dealt = packed(request, self._dealer.deal(request))
-        payload = [bytes_of(value) for value in dealt]
-        self._channels[-1].send(Kind.CORRECTIONS, payload, digest=tag(request))
+        self._send(request, [bytes_of(value) for value in dealt])
+
+    def _send(self, request: Request, payload: list[memoryview]) -> None:
+        """Send corrections once those before them have left."""
+        channel, before = self._channels[-1], self._leaving
+        if before is not None:
+            before.wait_all()
+            if before.failed:
+                raise PeerError(f"{channel.peer} did not take what was dealt for it")
+        self._leaving = channel.send(Kind.CORRECTIONS, payload, digest=tag(request))
+
+    def _wait(self, ready: Callable[[], bool]) -> bool:
+        """Wait until something is so; False where the session ended before."""
+        with self._change:
+            self._change.wait_for(lambda: self._over or ready())
+            return not self._over

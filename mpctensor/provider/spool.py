@@ -3,29 +3,50 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ..errors import SessionError
 from ..network import bytes_of
 
 
 class Spool:
-    """A file of tensors. It is this party's secret, and removed at the end."""
+    """A file of tensors. It is this party's secret, and removed at the end.
+
+    Threads may keep, read back and close at once: after the end of a session the number of its
+    descriptor may be another file's.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         self._end = 0
+        self._closed = False
+        self._lock = threading.Lock()
 
     def keep(self, tensors: Sequence[Tensor]) -> Callable[[], list[Tensor]]:
-        """Append tensors (int64, contiguous); calling the result reads them back."""
-        places = [(self._append(tensor), tensor.shape) for tensor in tensors]
-        return lambda: [self._read(offset, shape) for offset, shape in places]
+        """Append tensors (int64, contiguous); calling the result reads them back.
+
+        Both raise SessionError once the file is closed.
+        """
+        with self._lock:
+            places = [(self._append(tensor), tensor.shape) for tensor in tensors]
+        return lambda: self._read_all(places)
+
+    def _read_all(self, places: Sequence[tuple[int, torch.Size]]) -> list[Tensor]:
+        with self._lock:
+            return [self._read(offset, shape) for offset, shape in places]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SessionError(f"{self.path} is closed: its session has ended")
 
     def _append(self, tensor: Tensor) -> int:
+        self._check_open()
         offset, done = self._end, 0
         data = bytes_of(tensor)
         while done < len(data):
@@ -34,6 +55,7 @@ class Spool:
         return offset
 
     def _read(self, offset: int, shape: torch.Size) -> Tensor:
+        self._check_open()
         tensor, done = torch.empty(shape, dtype=torch.int64), 0
         data = bytes_of(tensor)
         while done < len(data):
@@ -44,6 +66,9 @@ class Spool:
         return tensor
 
     def close(self) -> None:
-        """Remove the file."""
-        os.close(self._descriptor)
-        self.path.unlink(missing_ok=True)
+        """Remove the file; safe to call twice."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                os.close(self._descriptor)
+                self.path.unlink(missing_ok=True)

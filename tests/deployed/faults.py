@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.deployed import faulty
-from tests.deployed.processes import ended, parties
+from tests.deployed.processes import Process, ended, parties
 
-Processes = dict[str, subprocess.Popen[str]]
+Processes = dict[str, Process]
 Outcome = tuple[int, str, str]
 TIMEOUT = 3.0  # of the sessions
 LIMIT = 30.0  # seconds in which every process must have ended
@@ -25,7 +24,7 @@ def started(config: Path, case: str, names: Iterable[str] = ("alice", "bob")) ->
     return processes
 
 
-def await_word(process: subprocess.Popen[str], word: str = "here") -> None:
+def await_word(process: Process, word: str = "here") -> None:
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line == word + "\n", (line, process.communicate(timeout=LIMIT))

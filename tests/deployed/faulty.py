@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,19 @@ def small() -> None:
 
 def large() -> None:
     loop(1 << 22)
+
+
+def training() -> None:
+    """Steps of training without end."""
+    model = mpc.encrypt(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+    x = secret(16, 4)
+    for step in count():
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+        if step == 2:
+            here()
 
 
 def forked() -> None:

@@ -13,19 +13,11 @@ from pathlib import Path
 
 from mpctensor.command.keys import make_all
 from mpctensor.deployment import load
+from tests.deployed.forked import Forked
 
 ROOT = Path(__file__).parents[2]
-PROVIDER = """
-import sys, threading
-from mpctensor.deployment import load
-from mpctensor.provider import Service
-config = load(sys.argv[1])
-service = Service(config.identity("james"), config.provider.address, config.names,
-                  timeout=config.timeout, startup=config.startup,
-                  log=lambda line: print(line, flush=True))
-print("ready", flush=True)
-threading.Event().wait()
-"""
+JAMES = Path(__file__).with_name("james.py")
+Process = subprocess.Popen[str] | Forked
 
 
 def line_up(
@@ -56,20 +48,21 @@ def line_up(
     return path
 
 
-def start(config: Path, *arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
-    """A Python process; its output is read through `ended`."""
+def start(config: Path, *arguments: str | Path, **variables: str) -> Process:
+    """A script, or a Python of its own for options (`-m pytest`); `ended` reads what it prints."""
+    words = [str(argument) for argument in arguments]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     env |= {"MPCTENSOR_CONFIG": str(config), **variables}
+    if not words[0].startswith("-"):
+        return Forked(words, env)
     pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [sys.executable, *map(str, arguments)], env=env, text=True, stdout=pipe, stderr=pipe
-    )
+    return subprocess.Popen([sys.executable, *words], env=env, text=True, stdout=pipe, stderr=pipe)
 
 
 @contextmanager
-def provider(config: Path) -> Iterator[subprocess.Popen[str]]:
+def provider(config: Path) -> Iterator[Process]:
     """The provider's service, for as long as the block runs."""
-    process = start(config, "-c", PROVIDER, config)
+    process = start(config, JAMES, config)
     assert process.stdout is not None
     try:
         assert process.stdout.readline() == "ready\n", process.communicate()[1]
@@ -84,7 +77,7 @@ def parties(
     *arguments: str | Path,
     names: Sequence[str] = ("alice", "bob"),
     faults: Mapping[str, str] | None = None,
-) -> dict[str, subprocess.Popen[str]]:
+) -> dict[str, Process]:
     """Python with these arguments at every party. faults: the variable FAULT of some."""
     return {
         name: start(config, *arguments, MPCTENSOR_PARTY=name, FAULT=(faults or {}).get(name, ""))
@@ -92,9 +85,7 @@ def parties(
     }
 
 
-def ended(
-    processes: Mapping[str, subprocess.Popen[str]], seconds: float = 60
-) -> dict[str, tuple[int, str, str]]:
+def ended(processes: Mapping[str, Process], seconds: float = 60) -> dict[str, tuple[int, str, str]]:
     """(exit code, output, errors) of each, once all have ended."""
     try:
         results = {

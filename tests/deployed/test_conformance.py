@@ -19,6 +19,7 @@ TESTS = (
 def test_the_same_tests_pass(tmp_path, names):
     command = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not simulated")
     out = run(tmp_path, *command, *TESTS, names=names, seconds=550)
+    assert "plain_tcp" not in (tmp_path / "parties.toml").read_text()
     for name, (code, output, errors) in out.items():
         assert code == 0, f"{name}:\n{output[-4000:]}\n{errors[-2000:]}"
         assert " passed" in output and "failed" not in output

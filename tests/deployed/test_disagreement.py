@@ -84,12 +84,12 @@ VERSIONS = {
 @pytest.mark.parametrize("what", VERSIONS)
 def test_releases_that_differ(tmp_path, what):
     patch, words = VERSIONS[what]
-    program = f"{patch}\nimport sys; sys.argv = ['', 'once']\nimport runpy\n"
-    program += f"runpy.run_path({faulty.__file__!r}, run_name='__main__')"
+    program = tmp_path / "program.py"
+    program.write_text(f"{patch}\nfrom tests.deployed import faulty\nfaulty.once()")
     config = line_up(tmp_path, timeout=TIMEOUT, startup=4)
     with provider(config):
         alice = parties(config, faulty.__file__, "once", names=["alice"])
-        out = ended({**alice, **parties(config, "-c", program, names=["bob"])}, LIMIT)
+        out = ended({**alice, **parties(config, program, names=["bob"])}, LIMIT)
     check_told(tmp_path, out, {"alice": words, "bob": words if what == "protocol" else "version"})
 
 

@@ -52,6 +52,21 @@ def test_a_stopped_party(tmp_path):
     check_told(tmp_path, out, {"bob": r"PeerError: alice (gave up: bob sent nothing|is gone)"})
 
 
+def test_one_of_three_stops_while_they_train(tmp_path):
+    config = quick(tmp_path, THREE)
+    with provider(config):
+        processes = started(config, "training", THREE)
+        bob = processes.pop("bob")
+        bob.send_signal(signal.SIGSTOP)
+        try:
+            out = ended(processes, LIMIT)
+        finally:
+            bob.kill()
+            bob.communicate()
+    said = r"PeerError: ((alice|carol) gave up: )?bob sent nothing for 3 s"
+    check_told(tmp_path, out, {"alice": said, "carol": said})
+
+
 def test_an_interrupted_party(tmp_path):
     config = quick(tmp_path)
     with provider(config):

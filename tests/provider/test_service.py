@@ -1,6 +1,8 @@
 """The provider as a service: who may come in, what is dealt, and how sessions end."""
 
+import os
 import secrets
+import threading
 from time import monotonic, sleep
 
 import pytest
@@ -8,10 +10,11 @@ import torch
 
 from mpctensor.errors import PeerError, SessionError
 from mpctensor.network import Identity, Kind, dial
-from mpctensor.provider import Dealer, Limits, MaskView, Request, Service, wire
+from mpctensor.provider import Dealer, Limits, MaskView, Request, Service, service, wire
 from mpctensor.provider.corrections import receive, wire_size
 from mpctensor.provider.keys import combined
 from mpctensor.provider.remote import AHEAD, RemoteProvider, tag
+from mpctensor.provider.spool import Spool
 
 NAMES = ("alice", "bob")
 SQUARE = Request("square", 1, (MaskView(1, 100, (100,), (1,), 0),))
@@ -19,7 +22,7 @@ WRAP = Request("wrap", 2, (), (1000, 16))
 
 
 @pytest.fixture
-def service():
+def james():
     lines = []
     made = Service(
         *(Identity("james"), ("127.0.0.1", 0), NAMES),
@@ -36,11 +39,11 @@ def service():
 class Call:
     """A party's call, with the tokens that it contributes."""
 
-    def __init__(self, service, name, session="ab" * 32, nonce="cd" * 32, **changes):
+    def __init__(self, james, name, session="ab" * 32, nonce="cd" * 32, **changes):
         self.seed = secrets.token_hex(32)
         self.nonce = nonce
         topic = {"parties": list(NAMES), "session": session, "nonce": nonce, "seed": self.seed}
-        address = ("127.0.0.1", service.port)
+        address = ("127.0.0.1", james.port)
         self.channel = dial(
             Identity(name), address, "james", {**topic, **changes}, monotonic() + 5, 5
         )
@@ -53,16 +56,16 @@ class Call:
         return combined(mine[0], nonce), combined(mine[1], seed)
 
 
-def joined(service, session="ab" * 32):
+def joined(james, session="ab" * 32):
     """bob's channel, and a dealer with the same seeds."""
-    calls = [Call(service, name, session) for name in NAMES]
+    calls = [Call(james, name, session) for name in NAMES]
     (nonce, first), (again, second) = (call.agreed() for call in calls)
     assert nonce == again and first != second
     return calls, Dealer([first, second], nonce)
 
 
-def test_it_deals_what_a_dealer_with_its_seeds_deals(service):
-    (_, bob), dealer = joined(service)
+def test_it_deals_what_a_dealer_with_its_seeds_deals(james):
+    (_, bob), dealer = joined(james)
     bob.channel.send(Kind.REQUESTS, [wire.encode([SQUARE, WRAP])])
     for request in (SQUARE, WRAP):
         frame = bob.channel.receive(Kind.CORRECTIONS)
@@ -74,15 +77,15 @@ def test_it_deals_what_a_dealer_with_its_seeds_deals(service):
             assert torch.equal(got, value & mask)
 
 
-def test_sessions_run_side_by_side(service):
-    calls = [joined(service, f"{i:064x}")[0][1] for i in range(3)]
+def test_sessions_run_side_by_side(james):
+    calls = [joined(james, f"{i:064x}")[0][1] for i in range(3)]
     for call in calls:
         call.channel.send(Kind.REQUESTS, [wire.encode([SQUARE])])
     for call in calls:
         call.channel.receive(Kind.CORRECTIONS)
         receive(call.channel, SQUARE)
         call.channel.close()
-    assert sum("begins" in line for line in service.lines) == 3
+    assert sum("begins" in line for line in james.lines) == 3
 
 
 REFUSED = {
@@ -94,52 +97,52 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_who_is_refused(service, case):
+def test_who_is_refused(james, case):
     options, words = REFUSED[case]
     with pytest.raises(PeerError, match=words):
-        Call(service, **options)
+        Call(james, **options)
 
 
-def test_a_party_twice(service):
-    Call(service, "alice")
+def test_a_party_twice(james):
+    Call(james, "alice")
     with pytest.raises(PeerError, match="in this session already"):
-        Call(service, "alice")
+        Call(james, "alice")
 
 
-def test_a_party_twice_at_once(service, monkeypatch):
+def test_a_party_twice_at_once(james, monkeypatch):
     """Both calls are judged before either has arrived: the later one is told; the first goes on."""
-    monkeypatch.setattr(service._listener, "_judge", lambda name, topic: None)
-    first, second = Call(service, "alice"), Call(service, "alice")
+    monkeypatch.setattr(james._listener, "_judge", lambda name, topic: None)
+    first, second = Call(james, "alice"), Call(james, "alice")
     with pytest.raises(PeerError, match="alice is in this session already"):
         second.agreed()
-    bob = Call(service, "bob")
+    bob = Call(james, "bob")
     assert first.agreed()[0] == bob.agreed()[0]
 
 
-def test_a_party_of_a_session_that_runs(service):
-    calls, _ = joined(service)
+def test_a_party_of_a_session_that_runs(james):
+    calls, _ = joined(james)
     for name in NAMES:
         with pytest.raises(PeerError, match=f"{name} is in this session already"):
-            Call(service, name)
+            Call(james, name)
     calls[1].channel.send(Kind.REQUESTS, [wire.encode([SQUARE])])
     calls[1].channel.receive(Kind.CORRECTIONS)  # it goes on
 
 
-def test_nobody_else_comes(service):
-    alice = Call(service, "alice")
+def test_nobody_else_comes(james):
+    alice = Call(james, "alice")
     with pytest.raises(PeerError, match="bob did not call within 1 s; `startup` sets"):
         alice.agreed()
 
 
-def test_nonces_that_differ(service):
-    calls = [Call(service, "alice"), Call(service, "bob", nonce="ef" * 32)]
+def test_nonces_that_differ(james):
+    calls = [Call(james, "alice"), Call(james, "bob", nonce="ef" * 32)]
     for call in calls:
         with pytest.raises(PeerError, match="do not agree on a nonce"):
             call.agreed()
 
 
-def test_only_the_last_party_asks(service):
-    (alice, _), _ = joined(service)
+def test_only_the_last_party_asks(james):
+    (alice, _), _ = joined(james)
     alice.channel.send(Kind.REQUESTS, [wire.encode([SQUARE])])
     with pytest.raises(SessionError):
         alice.channel.receive(Kind.CORRECTIONS)
@@ -149,26 +152,69 @@ def test_only_the_last_party_asks(service):
     ("payload", "words"),
     [(b"[[]]", "request 0"), (b"{}", "byte 0"), (bytes(1 << 13), "announced a message of 8192")],
 )
-def test_bad_requests_end_the_session_and_say_why(service, payload, words):
-    (_, bob), _ = joined(service)
+def test_bad_requests_end_the_session_and_say_why(james, payload, words):
+    (_, bob), _ = joined(james)
     bob.channel.send(Kind.REQUESTS, [payload])
     with pytest.raises(SessionError, match=words):
         bob.channel.receive(Kind.CORRECTIONS)
-    joined(service, "12" * 32)  # others are served
+    joined(james, "12" * 32)  # others are served
 
 
-def test_it_is_shut_down(service):
-    (_, bob), _ = joined(service)
-    service.close()
+def test_it_is_shut_down(james):
+    (_, bob), _ = joined(james)
+    james.close()
     with pytest.raises(PeerError, match="shut down"):
         bob.channel.receive(Kind.CORRECTIONS)
+
+
+def await_true(condition):
+    """Wait for it, at most ten seconds."""
+    until = monotonic() + 10
+    while not condition():
+        assert monotonic() < until
+        sleep(0.005)
+
+
+def large(count):
+    """Requests of 8 MB of corrections each."""
+    return [Request("wrap", number, (), (1 << 20, 64)) for number in range(1, count + 1)]
+
+
+def test_who_does_not_read_holds_up_itself_alone(james, monkeypatch):
+    monkeypatch.setattr(service, "MOST_QUEUED", 4)
+    (_, bob), dealer = joined(james)
+    requests = large(40)
+    for request in requests:
+        bob.channel.send(Kind.REQUESTS, [wire.encode([request])])
+    (session,) = james._running.values()
+    await_true(lambda: len(session._now) == 4)
+    (_, other), _ = joined(james, "12" * 32)
+    other.channel.send(Kind.REQUESTS, [wire.encode([SQUARE, WRAP])])
+    for request in (SQUARE, WRAP):
+        other.channel.receive(Kind.CORRECTIONS)
+        receive(other.channel, request)
+    assert len(session._now) == 4, "no more is read than fits the queue"
+    assert session._channels[-1]._sender._waiting <= 2 * 8.1 * 2**20
+    for request in requests:
+        assert bob.channel.receive(Kind.CORRECTIONS).digest == tag(request)
+        (dealt,) = receive(bob.channel, request)
+    assert torch.equal(dealt, dealer.deal(request)[0])
+
+
+def test_who_takes_nothing_for_too_long_is_let_go(james):
+    (_, bob), _ = joined(james)
+    (session,) = james._running.values()
+    session._channels[-1]._outgoing.settimeout(0.3)
+    bob.channel.send(Kind.REQUESTS, [wire.encode(large(20))])
+    await_true(lambda: not james._running)
+    assert "bob did not take what was dealt for it" in james.lines[-1]
 
 
 # The last party's side
 
 
-def test_corrections_are_handed_out_once_and_stale_ones_given_up(service):
-    (_, bob), _ = joined(service)
+def test_corrections_are_handed_out_once_and_stale_ones_given_up(james):
+    (_, bob), _ = joined(james)
     failed: list[BaseException] = []
     provider = RemoteProvider(bob.channel, 2, failed.append)
     provider.deal_ahead([SQUARE, WRAP])
@@ -180,11 +226,86 @@ def test_corrections_are_handed_out_once_and_stale_ones_given_up(service):
     assert AHEAD and not failed
 
 
-def test_a_provider_that_deals_nothing(service, monkeypatch):
-    (_, bob), _ = joined(service)
+def test_a_provider_that_deals_nothing(james, monkeypatch):
+    (_, bob), _ = joined(james)
     failed: list[BaseException] = []
     provider = RemoteProvider(bob.channel, 0.5, failed.append)
     monkeypatch.setattr(Dealer, "deal", lambda self, request: sleep(1) or [torch.zeros(100)])
     with pytest.raises(PeerError, match=r"james dealt nothing for 0.375 s; a longer `timeout`"):
         provider.deal(SQUARE)[0]
     assert len(failed) == 1
+
+
+def test_what_is_dealt_ahead_to_a_file_and_what_is_here_already(james, tmp_path):
+    """Corrections on their way go to the file, those that are here stay; no name is left over."""
+    (_, bob), dealer = joined(james)
+    provider = RemoteProvider(bob.channel, 5, [].append)
+    provider.deal_ahead([SQUARE])
+    await_true(lambda: provider._arrived)
+    provider.deal_ahead([SQUARE, WRAP], tmp_path / "first")
+    assert not provider._spool_of and not provider._expected and len(provider._arrived) == 2
+    size = (tmp_path / "first").stat().st_size
+    assert size == 8 * 1000, "WRAP alone"
+    for request in (SQUARE, WRAP):
+        assert torch.equal(provider.deal(request)[0] & 0xFFFF, dealer.deal(request)[0] & 0xFFFF)
+    assert provider.deal(SQUARE)[0].shape == (100,), "asked again: not kept in a file"
+    assert (tmp_path / "first").stat().st_size == size
+    provider.close()
+    assert not (tmp_path / "first").exists()
+
+
+def test_what_is_given_up_on_its_way_is_kept_nowhere(james, tmp_path, monkeypatch):
+    (_, bob), _ = joined(james)
+    provider = RemoteProvider(bob.channel, 5, [].append)
+    gate = threading.Event()
+    deal = Dealer.deal
+    monkeypatch.setattr(Dealer, "deal", lambda *args: gate.wait(10) and deal(*args))
+    monkeypatch.setattr(provider, "_wait", lambda ready: None)  # as if interrupted
+    provider.deal_ahead([WRAP], tmp_path / "first")
+    monkeypatch.undo()
+    provider.deal_ahead([])
+    gate.set()
+    await_true(lambda: not provider._expected)
+    assert not provider._spool_of and not provider._arrived and not provider._unwanted
+    assert (tmp_path / "first").stat().st_size == 0
+
+
+def test_a_spool_that_is_closed_touches_no_other_file(tmp_path):
+    spool = Spool(tmp_path / "spool")
+    read = spool.keep([torch.arange(4)])
+    number = spool._descriptor
+    spool.close()
+    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
+    try:
+        assert other == number, "the system gives the number to the next file"
+        for use in (read, lambda: spool.keep([torch.arange(4)])):
+            with pytest.raises(SessionError, match="spool is closed: its session has ended"):
+                use()
+        spool.close()
+        assert os.fstat(other).st_size == 0
+    finally:
+        os.close(other)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_closing_while_corrections_arrive(james, tmp_path, monkeypatch):
+    """The file is closed between two writes of one correction, or after them; none goes astray."""
+    (_, bob), _ = joined(james)
+    provider = RemoteProvider(bob.channel, 5, [].append)
+    writing, pwrite = threading.Event(), os.pwrite
+
+    def slow(descriptor, data, offset):
+        writing.set()
+        sleep(0.02)
+        assert os.readlink(f"/proc/self/fd/{descriptor}") == str(tmp_path / "spool")
+        return pwrite(descriptor, data[: 1 << 20], offset)
+
+    monkeypatch.setattr(os, "pwrite", slow)
+    monkeypatch.setattr(provider, "_wait", lambda ready: None)  # a user's Ctrl-C ends the wait
+    provider.deal_ahead(large(6), tmp_path / "spool")
+    assert writing.wait(10)
+    provider.close()
+    with open(tmp_path / "other", "wb") as other:
+        await_true(lambda: provider._error is not None)
+        assert os.fstat(other.fileno()).st_size == 0
+    assert not (tmp_path / "spool").exists()
