@@ -9,14 +9,15 @@ back.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from .errors import UnsupportedOperationError
+from .errors import SecretLeakError, UnsupportedOperationError
+from .tensor import SharedTensor
 
 Leaf = Callable[[Tensor], Tensor | None]
 Swap = tuple[Tensor, Tensor]
@@ -48,6 +49,8 @@ def convert_module(
         _swap(parameter, value)
     for owner, name, value in buffers:
         owner._buffers[name] = value
+    for owner in module.modules():
+        _watch_loading(owner)
     for rnn in recurrent:
         rnn._flat_weight_refs = [
             weakref.ref(w) if w is not None else None for w in rnn._flat_weights
@@ -59,7 +62,7 @@ def _check(
     module: nn.Module, parameters: Sequence[tuple[str, Tensor]], recurrent: list[nn.RNNBase]
 ) -> None:
     flat = {id(w) for rnn in recurrent for w in rnn._flat_weights if w is not None}
-    for name, value in [*module.named_parameters(), *module.named_buffers()]:
+    for name, value in _named(module):
         if isinstance(value, (UninitializedParameter, UninitializedBuffer)):
             raise UnsupportedOperationError(
                 f"`{name}` is not initialised: run the lazy module once on plain data (a batch of"
@@ -82,6 +85,36 @@ def _check_free(name: str, parameter: Any) -> None:
             f"a graph of earlier computations still holds `{name}`: delete its outputs and losses"
             " (`del loss, output`), or detach() them, and encrypt again"
         )
+
+
+def _watch_loading(module: nn.Module) -> None:
+    """See to it that an encrypted module takes encrypted states only; a plain one is as before."""
+    hooks = module._load_state_dict_pre_hooks
+    for key in [k for k, made in hooks.items() if getattr(made, "hook", None) is _check_state]:
+        del hooks[key]
+    if any(isinstance(value, SharedTensor) for _, value in _named(module)):
+        module.register_load_state_dict_pre_hook(_check_state)
+
+
+def _check_state(module: nn.Module, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+    """Raise SecretLeakError, before anything is loaded, for a plain value of an encrypted tensor.
+
+    Copied in, it would be a public operand: whether the parties agree on it is checked by a hash,
+    by which a peer could try out guesses of weights that were meant to be one party's own.
+    """
+    for name, value in _named(module):
+        new = state.get(prefix + name)
+        if isinstance(value, SharedTensor) and type(new) in (Tensor, nn.Parameter):
+            raise SecretLeakError(
+                f"the state to load has a plain `{prefix + name}`, which is encrypted here: nothing"
+                " was loaded; load it into the plain module before mpctensor.encrypt(model), or"
+                " load mpctensor.encrypt(state_dict)"
+            )
+
+
+def _named(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
 
 
 def _swaps(parameters: Sequence[Tensor], leaf: Leaf) -> Iterator[Swap]:

@@ -95,6 +95,7 @@ class Session:
         self._public_seed = public_seed
         self._operations = 0
         self._masks = 0
+        self._saves = 0
         self._step: list[Request] | None = None
         self._step_start = (0, 0)
         self._step_before: Step | None = None
@@ -191,6 +192,17 @@ class Session:
         self.check_open()
         self._masks += 1
         return self._masks
+
+    def next_save(self) -> tuple[int, bytes]:
+        """(number, random id) of what is saved next, alike at all parties, who do it together.
+
+        No round: the running check finds out where a party does not save.
+        """
+        self.check_open()
+        self._saves += 1
+        self.transport.agree("torch.save", self._saves)
+        number = self._saves.to_bytes(8, "little")
+        return self._saves, derive(self._public_seed, "torch.save", b"", number)
 
     # Correlated randomness
 

@@ -9,9 +9,10 @@ raw shares by accident.
 
 from __future__ import annotations
 
+import copyreg
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -134,12 +135,9 @@ class SharedTensor(torch.Tensor):
                 copy.grad = self.grad.__deepcopy__(memo)
         return copy
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise SecretLeakError(
-            "a SharedTensor cannot be pickled or saved by torch: its shares belong to a running"
-            " session; mpctensor.save(obj, path) writes a checkpoint of shares, or decrypt() it and"
-            " save the plain value (mpctensor.decrypt(model))"
-        )
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """How torch.save and pickle keep the shares of this process: see `checkpoint.pickled`."""
+        return copyreg.dispatch_table[SharedTensor](self)
 
     @classmethod
     def __torch_function__(

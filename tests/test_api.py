@@ -252,9 +252,32 @@ def test_deepcopy_and_state_dict():
     assert_close(twin(x).detach().decrypt(), expected, 16)
     twin.load_state_dict(model.state_dict(), assign=True)
     assert_close(twin(x).detach().decrypt(), expected, 16)
-    twin.load_state_dict(mpctensor.decrypt(dict(model.state_dict())))
-    assert isinstance(twin.embed.weight, SharedTensor)
+    twin.load_state_dict(mpctensor.encrypt(mpctensor.decrypt(model.state_dict())))
     assert_close(twin(x).detach().decrypt(), expected, 16)
+
+
+def test_a_plain_state_does_not_load_into_an_encrypted_module():
+    """All or nothing, at every level of the module; once decrypted it takes plain states again."""
+    plain = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
+    model = mpctensor.encrypt(copy.deepcopy(plain))
+    before = mpctensor.decrypt(model.state_dict())
+    state = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
+    state = state.state_dict()
+    half = {**mpctensor.encrypt(state), "1.0.bias": state["1.0.bias"]}
+    for bad, name in ((state, "0.weight"), (half, "1.0.bias")):
+        for target in (model, copy.deepcopy(model)):
+            with pytest.raises(SecretLeakError, match=rf"`{name}`.*before mpctensor.encrypt"):
+                target.load_state_dict(bad)
+            for key, value in mpctensor.decrypt(target.state_dict()).items():
+                assert torch.equal(value, before[key])
+    with pytest.raises(SecretLeakError, match="`bias`"):
+        model[1][0].load_state_dict({"weight": model[1][0].weight, "bias": torch.zeros(4)})
+    with pytest.raises(SecretLeakError, match=r"`0\.weight`"):
+        model.load_state_dict(state, assign=True)
+    mpctensor.decrypt(model)
+    model.load_state_dict(state)
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    assert not any(module._load_state_dict_pre_hooks for module in model.modules())
 
 
 def test_secrets_do_not_load_into_a_plain_module():

@@ -93,11 +93,13 @@ def cost() -> Iterator[Cost]:
 class Meter:
     """A session's counter; counts are kept where a `cost()` is active only.
 
-    doing: the user's operation that runs now, for messages.
+    doing: the user's operation that runs now, for messages. lately: what was done since the last
+    round that parties have to do alike, in words that follow.
     """
 
     def __init__(self) -> None:
         self._operation: str | None = None
+        self.lately = ""
 
     @property
     def doing(self) -> str:

@@ -1,7 +1,7 @@
 """What would show a secret raises, and says what to do; nothing secret lands in plain memory."""
 
 import copy
-import pickle
+from multiprocessing.reduction import ForkingPickler
 
 import numpy
 import pytest
@@ -59,7 +59,7 @@ READS = {
     "multinomial": lambda: torch.multinomial(vector(), 1),
     "data_ptr": lambda: vector().data_ptr(),
     "storage": lambda: vector().untyped_storage(),
-    "pickle": lambda: pickle.dumps(vector()),
+    "another_process": lambda: ForkingPickler.dumps(vector()),
     "as_tensor_list": lambda: torch.tensor([number(), number()]),
     "math": lambda: max(vector()),
 }

@@ -1,0 +1,22 @@
+"""torch.save and torch.load between processes: together, or an error that says what differs."""
+
+import json
+
+from tests.deployed import resumed
+from tests.deployed.processes import ended, line_up, parties, provider
+
+
+def test_saves_of_a_party_and_a_mix_of_two(tmp_path, monkeypatch):
+    config = line_up(tmp_path, plain=True)
+    monkeypatch.chdir(tmp_path)
+    with provider(config):
+        out = ended(parties(config, resumed.__file__))
+    said = {}
+    for name, (code, output, errors) in out.items():
+        assert code == 0, errors
+        said[name] = json.loads(output)
+        assert said[name]["x"] == [1.5, -2.0] and said[name]["out"] == [1]
+    alice, bob = said["alice"]["error"], said["bob"]["error"]
+    assert "here `decrypt` on (2,), after torch.load of saved tensor 4 (" in alice
+    assert "bob `decrypt` on (2,), after torch.load of saved tensor 3 (" in alice
+    assert "here `decrypt` on (2,), after torch.load of saved tensor 3 (" in bob
