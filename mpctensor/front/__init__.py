@@ -4,6 +4,15 @@ A function is caught here only where its pieces would index with a secret, repea
 show a value; everything else is an aten op in `ops`.
 """
 
-from . import finite, losses, maxima, recurrent, refusals
+from . import attention, finite, losses, maxima, packing, recurrent, refusals, sequences
 
-__all__ = ["finite", "losses", "maxima", "recurrent", "refusals"]
+__all__ = [
+    "attention",
+    "finite",
+    "losses",
+    "maxima",
+    "packing",
+    "recurrent",
+    "refusals",
+    "sequences",
+]
