@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from . import kernels
+from .draws import Draws
 from .errors import SessionError
 from .provider import (
     Dealt,
@@ -96,6 +97,7 @@ class Session:
         self._operations = 0
         self._masks = 0
         self._saves = 0
+        self._draws = Draws()
         self._step: list[Request] | None = None
         self._step_start = (0, 0)
         self._step_before: Step | None = None
@@ -122,7 +124,8 @@ class Session:
         if os.getpid() != self._process:
             raise SessionError(
                 f"{self!r} was made in process {self._process}, this is {os.getpid()}: a forked"
-                " child would repeat masks; make a session of its own with mpctensor.init()"
+                " child would repeat masks; make a session of its own with mpctensor.init(), and"
+                " give a DataLoader of encrypted tensors num_workers=0"
             )
 
     @property
@@ -279,8 +282,13 @@ class Session:
         return kernels.prg(key, number, 0, n)
 
     def public_generator(self) -> torch.Generator:
-        """A generator in the same fresh state at every party (dropout, random fills)."""
-        return torch.Generator().manual_seed(int(self.public_words(1)[0]) & (2**63 - 1))
+        """A generator in the same fresh state at every party (dropout, random fills).
+
+        What checkpointing computes again in a backward pass gets the state that it had before.
+        """
+        seed = self._draws.seed(lambda: int(self.public_words(1)[0]))
+        self.transport.agree("draw", seed)
+        return torch.Generator().manual_seed(seed & (2**63 - 1))
 
     def index(self, name: str, argument: str) -> int:
         """The index of a party by name; `argument` is how the caller spoke of it."""

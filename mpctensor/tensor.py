@@ -211,6 +211,10 @@ def unwrap(tensor: SharedTensor) -> Share:
 _TRANSPARENT = {"__get__", "__set__", "__delete__", "backward", "grad", "register_hook"}
 
 
+# Caught whole, but for what they refuse; whatever they compute is entered below autograd.
+_LOCAL = {"to"}
+
+
 class _Outermost(threading.local):
     """The name of the call that this thread is in."""
 
@@ -299,7 +303,8 @@ class Plan:
     def _run_on_wrappers(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if self.func in REFUSED:
             sentence = spoken(_session_of([*args, *kwargs.values()]), REFUSED[self.func])
-            raise SecretLeakError(f"`{self.user_name}` {sentence}")
+            name = self.user_name.replace("_local_scalar_dense", "item")  # which calls it
+            raise SecretLeakError(f"`{name}` {sentence}")
         if self.on_wrappers is None:
             raise UnsupportedOperationError(unsupported(self.user_name, self.func))
         session = _session_of([*args, *kwargs.values()])
@@ -384,7 +389,7 @@ def _caught_whole(
     """A function of the front door; its errors speak of the user's function, or are torch's own."""
     session = _session_of([*args, *kwargs.values()])
     try:
-        if session is None or not session.deployed:
+        if session is None or not session.deployed or func.__name__ in _LOCAL:
             return handler(*args, **kwargs)
         found: list[Share] = []
         bare = [_bare(value, True, found) for value in (args, tuple(kwargs.items()))]

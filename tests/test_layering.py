@@ -17,7 +17,7 @@ ORDER = (
     ("errors", "kernels", "release"),
     ("network",),
     ("encoding", "transport", "provider"),
-    ("share", "deployment", "grid"),
+    ("share", "deployment", "grid", "draws"),
     ("session",),
     ("protocols",),
     ("ops", "starting"),

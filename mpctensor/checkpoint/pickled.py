@@ -36,6 +36,7 @@ def reduced(tensor: SharedTensor) -> tuple[Callable[..., SharedTensor], tuple[An
     session = share.session
     with session.operation("torch.save"):
         counter, identity = session.next_save()
+        session.transport.agree(share.facts.origin, share.place)
         piece = Piece(share.dtype, tuple(share.shape), share.scale, share.unit)
         entry = Entry(0, tensor.requires_grad, isinstance(tensor, nn.Parameter))
         header = Header(
@@ -99,8 +100,8 @@ def _made(session: Session, header: Header, parts: Sequence[Tensor]) -> SharedTe
     (piece,), (entry,) = header.data, header.entries
     if any(part.is_inference() for part in parts):  # writes to such tensors would not be counted
         parts = [part.clone() for part in parts]
-    share = _share(session, piece, parts)
     session.transport.agree("torch.load", header.id, repr(entry), *piece.to_json())
+    share = _share(session, piece, parts)
     which = f"{header.counter} ({header.id.hex()[:8]})"
     session.meter.lately = f", after torch.load of saved tensor {which}"
     tensor = wrap(share, entry.requires_grad)
@@ -119,6 +120,7 @@ def _share(session: Session, piece: Piece, parts: Sequence[Tensor]) -> Share:
     if not known:
         assert piece.scale is not None and piece.unit is not None
         share = Share.make(session, here, piece.dtype, piece.scale, piece.unit)
+        share.facts.origin = session.transport.stamp()
         for storage in storages:
             setattr(storage, FACTS, share.facts)
         return share

@@ -4,7 +4,7 @@ A function is caught here only where its pieces would index with a secret, repea
 show a value; everything else is an aten op in `ops`.
 """
 
-from . import attention, finite, losses, maxima, packing, recurrent, refusals, sequences
+from . import attention, finite, losses, maxima, packing, recurrent, refusals, sequences, weights
 
 __all__ = [
     "attention",
@@ -15,4 +15,5 @@ __all__ = [
     "recurrent",
     "refusals",
     "sequences",
+    "weights",
 ]

@@ -12,7 +12,7 @@ from ..ops.registry import front
 from ..tensor import SharedTensor
 
 
-@front(torch._pack_padded_sequence)  # type: ignore[attr-defined]
+@front(torch._pack_padded_sequence)
 def pack_padded_sequence(x: Any, lengths: Any, batch_first: bool) -> tuple[Tensor, Tensor]:
     """(the steps of all sequences, sizes of the batches): torch's own order, on places."""
     if isinstance(lengths, SharedTensor):
@@ -22,17 +22,17 @@ def pack_padded_sequence(x: Any, lengths: Any, batch_first: bool) -> tuple[Tenso
         )
     steps = x.shape[:2]
     places = torch.arange(steps.numel()).view(steps)
-    order, sizes = torch._pack_padded_sequence(places, lengths, batch_first)  # type: ignore[attr-defined]
+    order, sizes = torch._pack_padded_sequence(places, lengths, batch_first)
     return x.flatten(0, 1).index_select(0, order), sizes
 
 
-@front(torch._pad_packed_sequence)  # type: ignore[attr-defined]
+@front(torch._pad_packed_sequence)
 def pad_packed_sequence(
     data: Any, sizes: Any, batch_first: bool, padding: float, length: int
 ) -> tuple[Tensor, Tensor]:
     """(padded sequences, lengths): each place shows a step, or a last row of padding."""
     count = len(data)
     steps = torch.arange(count) - count  # so that padding by 0 names the last row
-    order, lengths = torch._pad_packed_sequence(steps, sizes, batch_first, 0, length)  # type: ignore[attr-defined]
+    order, lengths = torch._pad_packed_sequence(steps, sizes, batch_first, 0, length)
     rows = torch.cat([data, data.new_full((1, *data.shape[1:]), padding)])
     return rows.index_select(0, order.flatten() + count).unflatten(0, order.shape), lengths

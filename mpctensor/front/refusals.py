@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from ..errors import SecretLeakError
+from ..errors import SecretLeakError, UnsupportedOperationError
 from ..ops.refusals import spoken
 from ..ops.registry import FRONT, front
 from ..tensor import SharedTensor, become
@@ -41,7 +41,9 @@ _MEMORY = (
 )
 for _name in _MEMORY:
     FRONT[getattr(Tensor, _name)] = _refusal(
-        _name.strip("_"), "shares are no plain memory; decrypt() it, or read `shares`"
+        _name.strip("_"),
+        "shares are no plain memory (which torch.export and other tracers look for); decrypt() it,"
+        " or read `shares`",
     )
 FRONT[Tensor.__contains__] = _refusal("in", "use (x == value).any(), which stays secret")
 FRONT[torch.equal] = _refusal("equal", "use (x == y).all(), which stays secret, or decrypt()")
@@ -59,3 +61,32 @@ def set_data(target: Any, value: Any) -> None:
             " x.data = mpctensor.encrypt(value), or write x.data.copy_(value)"
         )
     become(target, value._share)
+
+
+@front(Tensor.to)
+def to(x: Any, *args: Any, **kwargs: Any) -> Any:
+    """As torch's, but for other devices, which torch itself may lack."""
+    target = kwargs.get("device", args[0] if args else None)
+    if isinstance(target, (str, int, torch.device)):
+        _check_device(torch.device(target).type)
+    return x.to(*args, **kwargs)
+
+
+def _elsewhere(name: str) -> Callable[..., NoReturn]:
+    def refused(*args: Any, **kwargs: Any) -> NoReturn:
+        _check_device(name)
+        raise AssertionError
+
+    return refused
+
+
+def _check_device(kind: str) -> None:
+    if kind != "cpu":
+        raise UnsupportedOperationError(
+            f"shares live on the CPU, and `{kind}` is not available to them: leave them there, and"
+            " encrypt plain tensors after moving them to the CPU"
+        )
+
+
+for _name in ("cuda", "xpu"):
+    FRONT[getattr(Tensor, _name)] = _elsewhere(_name)

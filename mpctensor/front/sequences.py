@@ -11,7 +11,7 @@ from torch import Tensor
 from ..ops.registry import front
 
 
-@front(torch._C._nn.pad_sequence)  # type: ignore[attr-defined]
+@front(torch._C._nn.pad_sequence)
 def pad_sequence(
     sequences: Sequence[Tensor],
     batch_first: bool = False,

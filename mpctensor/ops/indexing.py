@@ -30,12 +30,12 @@ def _public_index(*indices: Any) -> None:
         elif isinstance(index, Share):
             if index.dtype is torch.bool:
                 raise SecretLeakError(
-                    "indexing with a secret mask would show how many elements it picks: use"
-                    " torch.where(mask, x, other) or multiply by the mask"
+                    "`mask` is secret, and indexing with it would show how many elements it picks:"
+                    " use torch.where(mask, x, other) or multiply by the mask"
                 )
             raise SecretLeakError(
-                "indexing with a secret position would show it: multiply with a one-hot encoding"
-                " ((index.unsqueeze(-1) == torch.arange(n)) @ x), or decrypt() the index"
+                "`index` is secret, and what is looked up there would show it: multiply with a"
+                " one-hot encoding ((index.unsqueeze(-1) == torch.arange(n)) @ x), or decrypt() it"
             )
 
 
@@ -56,7 +56,6 @@ for _overload in (
     aten.gather.default,
     aten.take.default,
     aten.take_along_dim.default,
-    aten.repeat_interleave.self_Tensor,
 ):
     ATEN[_overload] = _reading(_overload)
 
@@ -65,8 +64,8 @@ for _overload in (
 def embedding(weight: Share, indices: Any, *options: Any, **named: Any) -> Share:
     if not isinstance(weight, Share) or isinstance(indices, Share):
         raise SecretLeakError(
-            "an embedding looked up by a secret index would show it: multiply a one-hot encoding"
-            " ((index.unsqueeze(-1) == torch.arange(n)).float()) with the table"
+            "`input` is secret, and the row of the embedding would show it: multiply a one-hot"
+            " encoding ((input.unsqueeze(-1) == torch.arange(n)).float()) with the table"
         )
     return weight.map(lambda part: aten.embedding.default(part, indices))
 

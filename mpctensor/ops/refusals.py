@@ -5,18 +5,21 @@ Here too: the words in which a refused or unknown operation is spoken of.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 import torch
 
 from ..session import Session
-from .registry import refuse
+from .registry import ATEN, FRONT, refuse
 
 aten = torch.ops.aten
 
 refuse(
-    "reads the value of a secret: call decrypt() if it may be known, or keep it secret with"
-    " torch.where, comparisons and sums",
+    "reads the value of a secret, where torch needs a public one (a size, position, number or"
+    " condition): call decrypt() if it may be known, or keep it secret with torch.where,"
+    " comparisons and sums",
     aten._local_scalar_dense.default,
     aten.item.default,
     aten.is_nonzero.default,
@@ -35,6 +38,7 @@ refuse(
     aten._unique2.default,
     aten.unique_consecutive.default,
     aten.bincount.default,
+    aten.repeat_interleave.Tensor,
 )
 refuse(
     "counts secret values into public places: sum comparison bits ((x == v).sum()) instead",
@@ -61,6 +65,10 @@ def spoken(session: Session, sentence: str) -> str:
 
 
 _INSTEAD = {
+    "_make_dual": "forward-mode derivatives are not available; use backward() or torch.func.grad",
+    "linalg_qr": "initialise (nn.init.orthogonal_) before encrypt()",
+    "linalg_inv": "solve by iterations of matmul, or decrypt() it",
+    "linalg_solve": "solve by iterations of matmul, or decrypt() it",
     "sort": "compare with thresholds, or use max, min, argmax, argmin",
     "topk": "use max or argmax",
     "median": "use mean, max or min",
@@ -80,7 +88,24 @@ def unsupported(name: str, func: Any) -> str:
     """What is said of an operation that has no handler: its name, and what to use instead."""
     inner = str(func)
     through = "" if f".{name}." in inner else f" (through `{inner}`)"
-    instead = _INSTEAD.get(
-        name, "write it with supported operations (docs/supported.md), or decrypt() first"
+    instead = _INSTEAD.get(name) or _nearest(name) + (
+        "write it with supported operations (docs/supported.md), or decrypt() first"
     )
     return f"`{name}`{through} has no meaning on secret shares yet: {instead}"
+
+
+def _nearest(name: str) -> str:
+    """The supported operation whose name is most alike, in words; nothing where none is."""
+    near = get_close_matches(name.strip("_"), sorted(set(_supported())), 1, cutoff=0.7)
+    return f"the supported operation nearest in name is `{near[0]}`; " if near else ""
+
+
+def _supported() -> Iterator[str]:
+    """Names of operations as users write them."""
+    for function, handler in FRONT.items():
+        if not handler.__module__.endswith("refusals"):
+            yield function.__name__.strip("_")
+    for overload in ATEN:
+        namespace, _, name = overload._schema.name.partition("::")
+        if namespace == "aten" and not name.endswith("backward"):
+            yield name.strip("_")

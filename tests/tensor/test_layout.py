@@ -32,6 +32,7 @@ ONE = {
     "broadcast_to": lambda x: torch.broadcast_to(x[:1], (2, 3, 4)),
     "repeat": lambda x: x.repeat(2, 1, 2),
     "tile": lambda x: x.tile(2, 1),
+    "repeat_each": lambda x: x.repeat_interleave(torch.tensor([2, 0, 1]), 1),
     "repeat_interleave": lambda x: x.repeat_interleave(2, 1),
     "flip": lambda x: x.flip(0, 2),
     "fliplr": torch.fliplr,

@@ -11,6 +11,7 @@ from torch import nn
 
 import mpctensor
 from mpctensor import MPCError, SecretLeakError, SessionError, UnsupportedOperationError
+from mpctensor.ops.refusals import unsupported
 from mpctensor.ops.registry import FRONT
 
 MODES = {"grad": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}
@@ -165,14 +166,144 @@ def test_unsupported_operations_name_the_users_op(mode):
         assert f"`{name}`" in str(caught.value) and ":" in str(caught.value)
 
 
-def test_unsupported_dtypes_and_devices():
-    for fn in (
-        lambda: vector().to(torch.complex64),
-        lambda: vector().to("meta"),
-        lambda: vector().to_sparse(),
-    ):
-        with pytest.raises(MPCError):
-            fn()
+@pytest.mark.parametrize("mode", MODES)
+def test_the_nearest_operation_is_named(mode):
+    with MODES[mode](), pytest.raises(UnsupportedOperationError, match="in name is `softmax`"):
+        raise UnsupportedOperationError(unsupported("softmaxx", torch.ops.aten.lgamma.default))
+    with MODES[mode](), pytest.raises(UnsupportedOperationError) as caught:
+        vector().lgamma()
+    assert str(caught.value).startswith("`lgamma` has no meaning on secret shares yet: ")
+    assert "supported" in str(caught.value)
+
+
+def place(number):
+    return mpctensor.encrypt(torch.tensor(number))
+
+
+def rows():
+    return mpctensor.encrypt(torch.ones(4, 4))
+
+
+def assign_at(index):
+    rows()[index] = 1.0
+
+
+PUBLIC = {  # what torch needs to know: the words that name it, and a way out
+    "slice": (lambda: rows()[: place(2)], "a size, position"),
+    "range": (lambda: torch.arange(place(2)), "a size, position"),
+    "size": (lambda: torch.zeros(place(2)), "a size, position"),
+    "reshape": (lambda: rows().reshape(place(2), 8), "`reshape`.*a size"),
+    "repeat": (lambda: rows().repeat(place(2), 1), "`repeat`.*a size"),
+    "narrow": (lambda: rows().narrow(0, place(1), 1), "`narrow`.*position"),
+    "select": (lambda: rows().select(0, place(1)), "`select`.*position"),
+    "repeat_interleave": (
+        lambda: torch.repeat_interleave(rows(), place([1, 2, 1, 1]), dim=0),
+        "`repeat_interleave`.*shape depends.*torch.where",
+    ),
+    "scatter": (
+        lambda: rows().scatter(1, place([[0]] * 4), 1.0),
+        "`index` is secret.*one-hot",
+    ),
+    "index_add": (
+        lambda: rows().index_add(0, place([0, 1, 2, 3]), torch.ones(4, 4)),
+        "`index` is secret.*one-hot",
+    ),
+    "index_put": (lambda: assign_at(place([0, 1])), "`index` is secret.*one-hot"),
+    "mask": (lambda: rows()[rows() > 0], "`mask` is secret.*torch.where"),
+    "plain by a mask": (lambda: torch.ones(4, 4)[rows() > 0], "`mask` is secret.*torch.where"),
+    "write by a mask": (lambda: assign_at(rows() > 0), "`mask` is secret.*torch.where"),
+    "and": (lambda: (number() > 0) and (number() < 2), "`bool`.*torch.where"),
+    "not": (lambda: not number() > 0, "`bool`.*torch.where"),
+    "while": (lambda: [None for _ in iter(lambda: bool(number() > 0), False)], "torch.where"),
+    "assert": (lambda: torch._assert(number() > 0, "positive"), "condition.*torch.where"),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", PUBLIC)
+def test_where_torch_needs_a_public_value(name, mode):
+    call, words = PUBLIC[name]
+    with MODES[mode](), pytest.raises(SecretLeakError, match=words):
+        call()
+
+
+ELSEWHERE = {
+    "complex": (lambda: vector().to(torch.complex64), "complex64"),
+    "complex of a module": (
+        lambda: mpctensor.encrypt(nn.Linear(2, 2)).to(torch.complex64),
+        "complex",
+    ),
+    "complex data": (lambda: mpctensor.encrypt(torch.ones(2) * 1j), "real and imaginary"),
+    "sparse": (lambda: vector().to_sparse(), "sparse"),
+    "meta": (lambda: vector().to("meta"), "CPU"),
+    "to cuda": (lambda: vector().to("cuda"), "CPU"),
+    "to cuda:1": (lambda: vector().to(torch.device("cuda", 1)), "CPU"),
+    "device=": (lambda: vector().to(device="mps", dtype=torch.float64), "CPU"),
+    "cuda": (lambda: vector().cuda(), "CPU"),
+    "module": (lambda: mpctensor.encrypt(nn.Linear(2, 2)).cuda(), "CPU"),
+    "module.to": (lambda: mpctensor.encrypt(nn.Linear(2, 2)).to("cuda:0"), "CPU"),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_unsupported_dtypes_and_devices(name):
+    call, words = ELSEWHERE[name]
+    with pytest.raises(MPCError, match=words):
+        call()
+
+
+def test_the_cpu_is_where_they_are():
+    x = vector()
+    model = mpctensor.encrypt(nn.Linear(3, 2))
+    assert x.to("cpu") is x and x.cpu() is x and x.to(torch.device("cpu"), torch.float32) is x
+    assert x.to(torch.float64).dtype == x.to(torch.ones(1).double()).dtype == torch.float64
+    assert model.cpu() is model and model.to("cpu", torch.float64).weight.dtype == torch.float64
+    assert torch.equal(x.to("cpu", copy=True).decrypt(), x.decrypt())
+
+
+MEMORY = {
+    "share_memory_": lambda: vector().share_memory_(),
+    "module.share_memory": lambda: mpctensor.encrypt(nn.Linear(2, 2)).share_memory(),
+    "storage": lambda: vector().storage(),
+    "resize_": lambda: vector().resize_(5),
+    "pin_memory": lambda: vector().pin_memory(),
+}
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_there_is_no_memory_to_take(name):
+    with pytest.raises(SecretLeakError, match="no plain memory"):
+        MEMORY[name]()
+    with pytest.raises(TypeError, match=r"got SharedTensor"):
+        torch.from_numpy(vector())
+
+
+def test_in_place_on_leafs_is_refused_as_by_torch():
+    for write in (lambda x: x.add_(1), lambda x: x[0].add_(1), lambda x: x.view(-1).zero_()):
+        messages = []
+        for leaf in (torch.ones(3, requires_grad=True), vector().requires_grad_()):
+            with pytest.raises(RuntimeError) as caught:
+                write(leaf)
+            messages.append(str(caught.value))
+        assert messages[0] == messages[1]
+    leaf = vector().requires_grad_()
+    with torch.no_grad():
+        leaf[0].fill_(5)
+    assert leaf.detach().decrypt().tolist() == [5.0, 2.0, 0.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast(dtype):
+    """The dtype is torch's, the digits are the shares'."""
+    plain, x = nn.Linear(3, 2), torch.tensor([[1.0, 2.0, 0.0]])
+    secret, hidden = mpctensor.encrypt(copy.deepcopy(plain)), mpctensor.encrypt(x)
+    with torch.autocast("cpu", dtype=dtype):
+        expected, got = plain(x), secret(hidden)
+    assert got.dtype == expected.dtype == dtype
+    assert torch.allclose(got.detach().decrypt().float(), plain(x).detach(), atol=0.02)
+    got.float().sum().backward()
+    assert secret.weight.grad.dtype == torch.float32
+    assert torch.allclose(secret.weight.grad.decrypt(), x.expand(2, 3), atol=1e-3)
 
 
 def test_repr_shows_no_value():
