@@ -210,7 +210,7 @@ def looks() -> None:
     x = secret(3, 4)
     if mpc.party() == "alice":
         repr(x), x.shape, x.detach(), x.view(12), x[1:], x.t(), x.shares, len(x), x.dtype
-        x.clone().requires_grad_(), copy_of(x)
+        x.clone().requires_grad_(), copy_of(x), x.to("cpu")
     (x * 2).sum().decrypt()
     done()
 
