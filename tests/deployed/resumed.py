@@ -1,6 +1,8 @@
 """What each party runs: torch.save twice, torch.load; at last alice takes another save than bob."""
 
 import json
+import sys
+from pathlib import Path
 
 import torch
 
@@ -8,15 +10,15 @@ import mpctensor as mpc
 
 
 def main() -> None:
-    party = mpc.party()
+    party, folder = mpc.party(), Path(sys.argv[1])
     x = mpc.encrypt(torch.tensor([1.5, -2.0]), src="alice")
     model = torch.nn.Linear(2, 1)
-    torch.save({"x": x, "model": mpc.encrypt(model).state_dict()}, f"{party}.pt")
-    torch.save({"x": x + 1}, f"{party}-later.pt")
-    state = torch.load(f"{party}.pt")
+    torch.save({"x": x, "model": mpc.encrypt(model).state_dict()}, folder / f"{party}.pt")
+    torch.save({"x": x + 1}, folder / f"{party}-later.pt")
+    state = torch.load(folder / f"{party}.pt")
     model.load_state_dict(state["model"])
     said = {"x": state["x"].decrypt().tolist(), "out": list(model(state["x"]).shape)}
-    other = torch.load(f"{party}-later.pt" if party == "alice" else f"{party}.pt")["x"]
+    other = torch.load(folder / f"{party}{'-later' if party == 'alice' else ''}.pt")["x"]
     try:
         other.decrypt()
     except mpc.SessionError as error:

@@ -6,11 +6,10 @@ from tests.deployed import resumed
 from tests.deployed.processes import ended, line_up, parties, provider
 
 
-def test_saves_of_a_party_and_a_mix_of_two(tmp_path, monkeypatch):
+def test_saves_of_a_party_and_a_mix_of_two(tmp_path):
     config = line_up(tmp_path, plain=True)
-    monkeypatch.chdir(tmp_path)
     with provider(config):
-        out = ended(parties(config, resumed.__file__))
+        out = ended(parties(config, resumed.__file__, tmp_path))
     said = {}
     for name, (code, output, errors) in out.items():
         assert code == 0, errors
