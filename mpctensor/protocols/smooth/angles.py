@@ -74,7 +74,6 @@ def arcsin(x: Share) -> Share:
     2. sqrt(1 - |x|), and arccos |x| over that as waves         (9 rounds)
     3. pi/2 less the product of both, with the sign of x        (3 rounds)
     """
-    x = fit(x)
     zero = torch.zeros((), dtype=torch.int64).expand(x.shape).reshape(-1)
     (positive,), (kept,) = selected(x, [zero])
     size = sub(add(kept, kept), x)

@@ -47,7 +47,8 @@ def tan(x: Share) -> Share:
 
     13 rounds. Error: 2^-14 of the value, and 2^-21 of its square.
     """
-    return divide(*_sines(x, DIVIDED_BITS, [SINE, COSINE]))
+    sine, cosine = _sines(x, DIVIDED_BITS, [SINE, COSINE])
+    return divide(sine, cosine)
 
 
 def _at_unit(wide: Share) -> Share:

@@ -110,17 +110,17 @@ def exp_and_relu(x: Share, keep: bool = False) -> tuple[Share, Share]:
     """
     x, window = _coarse(x), _capped_window(x)
     flat, unit = flatten(x), result_unit(x)
-    held = clip(flat, _bounds(window, x.scale, LN2), products=True, keep=keep)
+    held = clip(flat, _bounds_below_zero(window, x.scale), products=True, keep=keep)
     above = at_parties(flat, lambda p: held.times(p, 1))
     low = _settled(_powers(x, held, window, LN2, [_rising(window, unit)]), x, window)
     return low, scaled_as(above, x.shape, x.scale, unit, result_dtype(x), x.shown)
 
 
 def exp_and_sign(x: Share) -> tuple[Share, Share]:
-    """(e^min(x, 0) at unit scale, [x >= 0]); 5 rounds, 1 where `exp_and_relu` kept its bits."""
+    """(e^min(x, 0) at unit scale, [x > 0]); 5 rounds, 1 where `exp_and_relu` kept its bits."""
     x, window = _coarse(x), _capped_window(x)
     flat, unit = flatten(x), result_unit(x)
-    held = clip(flat, _bounds(window, x.scale, LN2))
+    held = clip(flat, _bounds_below_zero(window, x.scale))
     bit = scaled_as(at_parties(flat, lambda p: held.bit(p, 1)), x.shape, 1, 1, torch.int64)
     return _settled(_powers(x, held, window, LN2, [_rising(window, unit)]), x, window), bit
 
@@ -172,6 +172,11 @@ def _hyperbolic(x: Share, sign: int) -> Share:
 def _capped_window(x: Share) -> Window:
     """Any x, with results that rest at 1."""
     return replace(negative_window(result_unit(x)), sixteenths=0)
+
+
+def _bounds_below_zero(window: Window, scale: int) -> list[int]:
+    """Of a capped window: 0 itself is inside, so that the upper bit is [x > 0]."""
+    return [_bounds(window, scale, LN2)[0], 1]
 
 
 def _coarse(x: Share) -> Share:
