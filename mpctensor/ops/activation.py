@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import protocols as mpc
+from ..errors import EncodingError
 from ..share import Share
 from .compare import POSITIVE, ge, gt, kept, le, lt, positive_bit, relation_name, remember
 from .creation import mask_like, write
@@ -26,6 +27,7 @@ from .operands import (
     term,
 )
 from .pointwise import mul, product, scaled
+from .reduce import dims_of
 from .registry import implements
 
 aten = torch.ops.aten
@@ -236,6 +238,22 @@ def log_softmax_backward(gradient: Any, y: Share, dim: int, dtype: torch.dtype) 
     probabilities = kept(y, SOFTMAX, mpc.exp)
     total = mpc.total(gradient, [dim], True)
     return retag(mpc.sub(gradient, mpc.mul(probabilities, total)), dtype)
+
+
+@implements(aten.logsumexp.default)
+def logsumexp(x: Share, dim: Any, keepdim: bool = False) -> Share:
+    """log(sum(exp(x))) over one or several dimensions."""
+    x, dims = as_float(x), dims_of(x, dim)
+    kept = [n for d, n in enumerate(x.shape) if d not in dims]
+    rest = [d for d in range(x.here.dim()) if d not in dims]
+    rows = x.map(lambda part: part.permute(*rest, *dims).reshape(*kept, -1))
+    if rows.here.numel() == 0 and rows.shape[-1] == 0:
+        raise EncodingError("logsumexp() of no entries is -inf, which shares cannot hold")
+    out = (
+        rows.map(lambda part: part.squeeze(-1)) if _over_one(rows, -1) else mpc.logsumexp(rows, -1)
+    )
+    size = [1 if d in dims else n for d, n in enumerate(x.shape)] if keepdim else kept
+    return out.map(lambda part: part.reshape(size)).clone()
 
 
 @implements(aten.dropout.default)

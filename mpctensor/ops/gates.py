@@ -13,7 +13,7 @@ import torch
 from .. import protocols as mpc
 from ..share import Share
 from .compare import le
-from .operands import as_float, exact, factor, filled, float_dtype, retag
+from .operands import as_float, exact, factor, filled, float_dtype, retag, shares_of, term
 from .pointwise import product, scaled
 from .registry import implements
 
@@ -74,6 +74,14 @@ def softplus_of(x: Share) -> Share:
     return _gate(x, "softplus")
 
 
+@implements(aten.logaddexp.default)
+def logaddexp(x: Any, y: Any) -> Share:
+    """log(exp(x) + exp(y)) = y + softplus(x - y)."""
+    like = shares_of(x, y)[0]
+    x, y = (as_float(term(like, v)) for v in (x, y))
+    return mpc.add(y, softplus_of(mpc.sub(x, y)))
+
+
 @implements(aten.log_sigmoid_forward.default)
 def log_sigmoid(x: Share) -> tuple[Share, Share]:
     """(x - softplus(x), what torch keeps for the gradient, here nothing)."""
@@ -124,6 +132,12 @@ def elu(x: Share, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Share
     falling = mpc.sub(low, filled(low, (), 1, low.dtype))
     out = mpc.add(_times(above, scale / steepness), _times(falling, scale * alpha))
     return retag(out, float_dtype(x))
+
+
+@implements(aten.celu.default)
+def celu(x: Share, alpha: Any = 1) -> Share:
+    """x above 0, alpha (exp(x / alpha) - 1) below."""
+    return elu(x, alpha, 1, 1 / alpha)
 
 
 @implements(aten.elu_backward.default)

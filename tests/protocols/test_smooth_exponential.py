@@ -1,4 +1,4 @@
-"""exp, sigmoid and tanh against their plaintext twins, with their costs."""
+"""exp and its kin, sigmoid and tanh against their plaintext twins, with their costs."""
 
 from collections.abc import Callable
 

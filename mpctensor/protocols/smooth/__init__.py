@@ -11,7 +11,7 @@ from .curves import erf, ramp, ramp_slope, sigmoid, tanh
 from .exponential import cosh, exp, exp_and_relu, exp_and_sign, exp_nonpositive, sinh
 from .power import power
 from .reciprocal import divide, log, reciprocal, rsqrt, sqrt
-from .softmax import log_softmax, softmax, softmax_and_log
+from .softmax import log_softmax, logsumexp, softmax, softmax_and_log
 from .tables import octave
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "exp_nonpositive",
     "log",
     "log_softmax",
+    "logsumexp",
     "octave",
     "power",
     "ramp",

@@ -20,24 +20,29 @@ from .tables import PI
 from .words import scaled_as
 
 HALF_TURN = Fraction(PI, 1 << 64)
+FAR = 1 << 16  # tangents beyond it count as it
 
 
 def arctan(x: Share) -> Share:
-    """The angle of a tangent, at unit scale.
+    """The angle of a tangent, at unit scale; beyond 2^16 that of 2^16.
 
-    |x| < 2^30. 16 rounds. Error: 2^-15 and 2 units in the last place.
-    1. v = [x >= 1], w = [x < -1]; by how much x leaves [-1, 1]     (4 rounds)
-    2. y = x held between -1 and 1, over max(|x|, 1)                (9 rounds)
-    3. arctan y                                                     (2 rounds)
-    4. beyond 1, that from pi/2 with the sign of x                  (1 round)
+    16 rounds. Error: 2^-15 and 2 units in the last place.
+    1. v = [x >= 1], w = [x < -1]; by how much x leaves [-1, 1], up to 2^16     (4 rounds)
+    2. y = x held between -1 and 1, over max(|x|, 1)                            (9 rounds)
+    3. arctan y                                                                 (2 rounds)
+    4. beyond 1, that from pi/2 with the sign of x                              (1 round)
     """
     x = fit(x)
-    level = torch.full((), x.scale).expand(x.shape).reshape(-1)
-    (at_least, v), (kept, above) = selected(x, [-level, level])
-    w = invert(at_least)
-    excess, lack = sub(above, _weight(v, 1, x)), sub(sub(kept, x), _weight(w, 1, x))
-    held = add(sub(x, excess), lack)
-    largest = add_scalar(add(excess, lack), 1)
+    ends = (-FAR, -1, 1, FAR)
+    levels = [torch.full((), end * x.scale).expand(x.shape).reshape(-1) for end in ends]
+    bits, products = selected(x, levels)
+    beyond = [  # max(x - end, 0)
+        sub(kept, _weight(bit, end, x)) for kept, bit, end in zip(products, bits, ends, strict=True)
+    ]
+    held = add_scalar(sub(beyond[1], beyond[2]), -1)
+    lengths = sub(add(beyond[1], beyond[2]), add(beyond[0], beyond[3]))
+    largest = add_scalar(lengths, FAR)  # max(|x|, 1), at most 2^16
+    w, v = invert(bits[1]), bits[2]
     angle = waves_of(mul(held, reciprocal(largest, positive=True)), "arctan")
     return _mirrored(angle, (v, HALF_TURN / 2), (w, -HALF_TURN / 2))
 
@@ -69,10 +74,10 @@ def arctan2(y: Share, x: Share) -> Share:
 def arcsin(x: Share) -> Share:
     """The angle of a sine, at unit scale; pi/2 with the sign of x where |x| > 1.
 
-    16 rounds. Error: 2^-15 and 2 units in the last place.
+    17 rounds. Error: 2^-15 and 2 units in the last place.
     1. |x| and [x >= 0]                                         (4 rounds)
     2. sqrt(1 - |x|), and arccos |x| over that as waves         (9 rounds)
-    3. pi/2 less the product of both, with the sign of x        (3 rounds)
+    3. pi/2 less the product of both, with the sign of x        (4 rounds)
     """
     zero = torch.zeros((), dtype=torch.int64).expand(x.shape).reshape(-1)
     (positive,), (kept,) = selected(x, [zero])
