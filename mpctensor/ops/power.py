@@ -26,10 +26,9 @@ from .pointwise import product
 from .registry import implements
 
 aten = torch.ops.aten
-prims = torch.ops.prims
-
 
 MOST_SQUARED = 16  # exponents up to this are products, which keep large results
+MOST_EXPONENT = 1 << 24
 MOST_INTEGER = 64  # of integers, whose products are exact
 
 
@@ -44,8 +43,10 @@ def power(x: Share, exponent: Any) -> Share:
     x = as_float(x)
     if number in ROOTS:
         return retag(ROOTS[number](x), dtype)
-    if not isfinite(number):
-        raise EncodingError(f"a secret cannot be raised to the power {number}")
+    if not abs(number) < MOST_EXPONENT:
+        raise EncodingError(
+            f"a secret cannot be raised to the power {number}; exponents stay below 2^24 in size"
+        )
     if whole:
         return retag(_of_any_sign(x, int(number)), dtype)
     return retag(mpc.power(x, exact(number)), dtype)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import mpctensor
-from tests.accuracy import BOTH, ROWS, Row, line, spread
+from tests.accuracy import BOTH, HIGHEST, ROWS, Row, line, spread
 
 LARGEST_ERROR = 2.0**-12
 BY_NAME = {row.name: row for row in ROWS}
@@ -140,7 +140,21 @@ def test_bad_exponents_and_bases() -> None:
     x = mpctensor.encrypt(torch.ones(2))
     with pytest.raises(mpctensor.EncodingError, match="power inf"):
         x ** float("inf")
+    with pytest.raises(mpctensor.EncodingError, match="below 2\\^24"):
+        x**1e30
     with pytest.raises(mpctensor.UnsupportedOperationError, match="base has to be positive"):
         (-2.0) ** x
     with pytest.raises(mpctensor.UnsupportedOperationError, match="positive alpha"):
         F.celu(x, -1.0)
+
+
+def test_bases_and_exponents_far_from_1() -> None:
+    whole = mpctensor.encrypt(torch.tensor([0, 1, -3, 2]))
+    got = (1e5**whole).decrypt()
+    assert error_of(got, torch.tensor([1, 1e5, 0, HIGHEST]).double()) < 2.0**-12
+    got = (1e30**whole).decrypt()
+    assert error_of(got, torch.tensor([1, HIGHEST, 0, HIGHEST]).double()) < 2.0**-12
+    x = mpctensor.encrypt(torch.tensor([0.5, 1.0, 2.0, 0.0]))
+    assert (x**1e6).decrypt()[[0, 3]].tolist() == [0, 0]
+    assert error_of((x**1e-4).decrypt(), torch.tensor([0.99993, 1, 1.00007, 0]).double()) < 2.0**-14
+    assert error_of((1**x).decrypt(), torch.ones(4).double()) == 0

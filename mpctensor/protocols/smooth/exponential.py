@@ -24,7 +24,7 @@ from ..rectify import flatten
 from ..truncation import truncate
 from .clip import Clip, clip
 from .tables import LN2, power_of_two, ramp, segment_of
-from .words import OFFSET, at_parties, scaled_as
+from .words import OFFSET, at_parties, scaled_as, wrapped
 
 FINEST = 1 << 40  # arguments at a finer scale are truncated first: the multiplier must keep 17 bits
 MOST_SIXTEENTHS = 334  # of octaves on either side of 0, for hyperbolic functions
@@ -156,7 +156,7 @@ def _hyperbolic(x: Share, sign: int) -> Share:
     assert window.sixteenths is not None
     window = replace(window, sixteenths=min(window.sixteenths, MOST_SIXTEENTHS))
     high = _bounds(window, x.scale, LN2)[1]
-    held = clip(flat, [-high, high])
+    held = clip(flat, [1 - high, high])
     terms = [_rising(window, unit, 1), _falling(window, sign * unit, 1)]
     start = -_octaves(window.sixteenths or 0, window) // 16 - _margin(window)
     inside = _powers(x, held, window, LN2, terms, start)
@@ -215,12 +215,12 @@ def _powers(
 ) -> Share:
     """The sum of terms where x is inside, and the largest result above; flat words, no message."""
     circle = window.octaves * octave  # of x, at scale 2^64
-    multiplier = ((2 << 128) + circle * x.scale) // (2 * circle * x.scale)
+    multiplier = ((2 << 128) + circle * x.scale) // (2 * circle * x.scale) % (1 << 64)
     rests = start is None and window.sixteenths is not None
     begin = _octaves(window.low, window) + _margin(window) if start is None else start
     params = [multiplier, begin, 0, [term.params for term, _ in terms]]
     dealt = x.session.deal("exponentials", held.operands, params)
-    phase = held.phase_of * multiplier
+    phase = held.phase_of * wrapped(multiplier)
     segments = [segment_of(phase, term.segment_bits) for term, _ in terms]
     factors = [ramp(phase, term, bits) for term, bits in terms]
     rest = power_of_two(window.sixteenths or 0, result_unit(x) << window.shift)
@@ -239,11 +239,11 @@ def _powers(
 
 
 def _bounds(window: Window, scale: int, octave: int) -> list[int]:
-    """The ring elements between which x is evaluated."""
+    """The ring elements from and below which x is evaluated."""
     low = (window.low << MARGIN_BITS) + 1
     bounds = [-(-low * octave * scale >> (64 + MARGIN_BITS))]
     if window.sixteenths is not None:
-        bounds.append(window.sixteenths * octave * scale >> 68)
+        bounds.append((window.sixteenths * octave * scale >> 68) + 1)
     return [max(-OFFSET, min(bound, OFFSET)) for bound in bounds]
 
 
