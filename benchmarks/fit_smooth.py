@@ -1,4 +1,4 @@
-"""Fits the coefficients of the smooth functions; prints mpctensor/protocols/smooth/coefficients.py.
+"""Fits the smooth functions; prints coefficients.py and waves.py of mpctensor/protocols/smooth.
 
 `pip install scipy`, then `python benchmarks/fit_smooth.py`. Nothing here runs with the library. The
 printed numbers may differ in their last places between versions of scipy; any of them will do.
@@ -8,12 +8,18 @@ printed numbers may differ in their last places between versions of scipy; any o
   exponential sums in [1, inf)", IMA J. Numer. Anal. 2005 [BH05]). The exponents come from
   least squares with variable projection and reweighting towards the largest error, the weights then
   from a linear program (smallest largest error).
-* sigmoid(x) - 1/2 on [-12, 12]: sines of period 31, the smallest largest error by a linear program.
+* Curves such as sigmoid(x) - 1/2 on an interval: sines, cosines or both, of a period somewhat
+  longer than the interval, with the smallest largest error by a linear program.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares, linprog
+from scipy.special import erf, expit
 
 Array = NDArray[np.float64]
 EXPONENT_BITS, WEIGHT_BITS = 20, 40
@@ -26,7 +32,63 @@ DECAYS = {
     "sqrt": (np.sqrt, lambda t: t**-0.5, 4),
     "log": (np.log, np.ones_like, 5),
 }
-SIGMOID_RANGE, SIGMOID_PERIOD, SIGMOID_HARMONICS = 12, 31, 16
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What is fitted between low and high, with which harmonics of which period.
+
+    parity: "odd" takes sines, "even" cosines, "none" both.
+    """
+
+    function: Callable[[Array], Array]
+    low: float
+    high: float
+    period: float
+    harmonics: int
+    parity: str
+
+
+def _bell(x: Array) -> Array:
+    return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+
+
+def _gelu_tanh(x: Array) -> Array:
+    """The argument of the tanh by which gelu is approximated."""
+    return np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
+
+
+def _gelu_tanh_slope(x: Array) -> Array:
+    inner = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x * x)
+    tanh = np.tanh(_gelu_tanh(x))
+    return tanh / 2 + x * (1 - tanh**2) * inner / 2
+
+
+def _mish_slope(x: Array) -> Array:
+    tanh = np.tanh(np.logaddexp(0, x))
+    return tanh + x * (1 - tanh**2) * expit(x)
+
+
+def _arccos_over_root(x: Array) -> Array:
+    return np.arccos(x) / np.sqrt(1 - x)
+
+
+# Of what rises from 0 to 1 the part beyond 1/2, of what rises from 0 to x that beyond x / 2.
+WAVES = {
+    "sigmoid": Fit(lambda x: expit(x) - 0.5, -12, 12, 31, 16, "odd"),
+    "softplus": Fit(lambda x: np.logaddexp(x / 2, -x / 2), -12, 12, 31, 14, "even"),
+    "normal": Fit(lambda x: erf(x) / 2, -3.25, 3.25, 10.5, 10, "odd"),
+    "gelu": Fit(lambda x: x * erf(x / np.sqrt(2)) / 2, -5, 5, 14.5, 10, "even"),
+    "gelu_slope": Fit(lambda x: erf(x / np.sqrt(2)) / 2 + x * _bell(x), -5, 5, 15.5, 10, "odd"),
+    "gelu_tanh": Fit(lambda x: x * np.tanh(_gelu_tanh(x)) / 2, -5, 5, 14.5, 10, "even"),
+    "gelu_tanh_slope": Fit(_gelu_tanh_slope, -5, 5, 14.5, 10, "odd"),
+    "silu": Fit(lambda x: x * (expit(x) - 0.5), -13, 13, 31, 20, "even"),
+    "silu_slope": Fit(lambda x: expit(x) * (1 + x * (1 - expit(x))) - 0.5, -13, 13, 31, 22, "odd"),
+    "mish": Fit(lambda x: x * np.tanh(np.logaddexp(0, x)) - x / 2, -14, 7, 27, 20, "none"),
+    "mish_slope": Fit(lambda x: _mish_slope(x) - 0.5, -14, 7, 26, 22, "none"),
+    "arctan": Fit(np.arctan, -1, 1, 3.625, 8, "odd"),
+    "arccos_over_root": Fit(_arccos_over_root, 0, 1 - 2**-30, 3, 4, "none"),
+}
 
 
 def nodes(low: float, high: float, count: int) -> Array:
@@ -79,16 +141,30 @@ def fit_decays(name: str) -> tuple[float, Array, Array]:
     return error, exponents, weights
 
 
-def fit_sigmoid() -> tuple[float, Array]:
-    """(largest error, weights of the sines)."""
-    x = nodes(0, SIGMOID_RANGE, 2500)
-    angles = np.outer(x, np.arange(1, SIGMOID_HARMONICS + 1)) * 2 * np.pi / SIGMOID_PERIOD
-    weights, error = minimax(np.sin(angles), 1 / (1 + np.exp(-x)) - 0.5)
-    return error, weights
+def fit_waves(fit: Fit) -> tuple[float, float, Array, Array]:
+    """(largest error, constant, cosines, sines)."""
+    x = nodes(0 if fit.parity != "none" else fit.low, fit.high, 1000)
+    angles = np.outer(x, np.arange(1, fit.harmonics + 1)) * 2 * np.pi / fit.period
+    columns = []
+    if fit.parity != "odd":
+        columns += [np.ones((len(x), 1)), np.cos(angles)]
+    if fit.parity != "even":
+        columns.append(np.sin(angles))
+    weights, error = minimax(np.concatenate(columns, axis=1), fit.function(x))
+    if fit.parity == "odd":
+        return error, 0.0, weights[:0], weights
+    cosines, sines = np.split(weights[1:], [fit.harmonics])
+    return error, weights[0], cosines, sines
 
 
 def integers(values: Array, bits: int) -> str:
     return ", ".join(f"{round(float(value) * 2**bits):_}" for value in values)
+
+
+def fraction(end: float) -> str:
+    """As Python writes it; ends are multiples of 1/8, but for those just inside of one."""
+    value = Fraction(end).limit_denominator(8)
+    return str(value) if value.denominator == 1 else repr(value)
 
 
 def main() -> None:
@@ -98,8 +174,15 @@ def main() -> None:
         print(f'    "{name}": Decays(\n        {round(weights[0] * 2**WEIGHT_BITS):_},')
         print(f"        ({integers(exponents, EXPONENT_BITS)}),")
         print(f"        ({integers(weights[1:], WEIGHT_BITS)}),\n    ),")
-    error, sines = fit_sigmoid()
-    print(f"# largest error {error:.1e}\nSIGMOID = ({integers(sines, WEIGHT_BITS)})")
+    for name, fit in WAVES.items():
+        error, constant, cosines, sines = fit_waves(fit)
+        ends = ", ".join(fraction(end) for end in (fit.low, fit.high, fit.period))
+        print(f"    # largest error {error:.1e} = 2^{np.log2(error):.1f}")
+        print(
+            f'    "{name}": Waves(\n        {ends}, {integers(np.array([constant]), WEIGHT_BITS)},'
+        )
+        print(f"        ({integers(cosines, WEIGHT_BITS)}),")
+        print(f"        ({integers(sines, WEIGHT_BITS)}),\n    ),")
 
 
 if __name__ == "__main__":

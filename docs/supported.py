@@ -6,6 +6,7 @@ forward and backward on encrypted inputs, and listed by what happened.
 
 from __future__ import annotations
 
+import runpy
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -147,7 +148,10 @@ COMPOSED: dict[str, Callable[[Tensor], Any]] = {
     "exp2": torch.exp2,
     "sin": torch.sin,
     "cosh": torch.cosh,
+    "atan2": lambda x: torch.atan2(x, x + 1),
     "erf": torch.erf,
+    "erfinv": torch.erfinv,
+    "lgamma": torch.lgamma,
     "linalg.inv": lambda x: torch.linalg.inv(x @ x.t()),
     "linalg.svd": lambda x: torch.linalg.svd(x).S,
     "fft": lambda x: torch.fft.fft(x).real,
@@ -190,7 +194,7 @@ def page() -> str:
     torch.manual_seed(0)
     with warnings.catch_warnings(), mpctensor.init(seed=0):
         warnings.simplefilter("ignore")
-        parts = [INTRODUCTION, _functions(), _layers(), _losses(), _optimizers()]
+        parts = [INTRODUCTION, _functions(), _accuracy(), _layers(), _losses(), _optimizers()]
     return "\n".join(parts)
 
 
@@ -237,6 +241,31 @@ def _names_of_front() -> set[str]:
     }
 
 
+ACCURACY = """Swept by `tests/tensor/test_accuracy.py` at 16 fractional bits. The largest error
+allowed is absolute, or relative where that is more. Costs are those of two parties: rounds of a
+call, and bytes for an element of the argument, sent by each party and by the provider. More, and
+why, is in numerics.md.
+"""
+
+
+def _accuracy() -> str:
+    """Domain, error and cost of each function of tests/accuracy.py."""
+    rows = runpy.run_path(str(PAGE.parents[1] / "tests" / "accuracy.py"))["ROWS"]
+    lines = ["## Accuracy", "", ACCURACY]
+    lines.append(
+        "| function | domain | beyond it | largest error | rounds | bytes sent | provider bytes |"
+    )
+    lines.append("|---|---|---|---|---|---|---|")
+    for row in rows:
+        x = mpctensor.encrypt(row.points)
+        with torch.no_grad(), mpctensor.cost() as spent:
+            row.function(x)
+        costs = (round(b / x.numel()) for b in (spent.bytes_sent, spent.provider_bytes))
+        cells = (f"`{row.name}`", row.domain, row.beyond, f"2^-{row.bits}", spent.rounds, *costs)
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def _listed(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names) or "none"
 
@@ -246,8 +275,8 @@ def _layers() -> str:
     for family, layers in LAYERS.items():
         tried = [(kind.__name__, _layer_works(kind, args, size)) for kind, args, size in layers]
         lines.append(f"| {family} | {_split(tried)} |")
-    lines += ["", 'GELU works with `approximate="tanh"`. Lazy layers work once they have run on']
-    lines += ["plain data. An embedding is a one-hot encoding times its table."]
+    lines += ["", "Lazy layers work once they have run on plain data. An embedding is a one-hot"]
+    lines += ["encoding times its table."]
     return "\n".join(lines) + "\n"
 
 

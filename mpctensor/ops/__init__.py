@@ -8,6 +8,7 @@ from . import (
     compare,
     convolution,
     creation,
+    gates,
     indexing,
     layout,
     linear,
@@ -15,9 +16,11 @@ from . import (
     normalization,
     pointwise,
     pooling,
+    power,
     reduce,
     refusals,
     rounding,
+    smooth,
 )
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "compare",
     "convolution",
     "creation",
+    "gates",
     "indexing",
     "layout",
     "linear",
@@ -32,7 +36,9 @@ __all__ = [
     "normalization",
     "pointwise",
     "pooling",
+    "power",
     "reduce",
     "refusals",
     "rounding",
+    "smooth",
 ]

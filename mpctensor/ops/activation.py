@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import protocols as mpc
+from ..errors import EncodingError
 from ..share import Share
 from .compare import POSITIVE, ge, gt, kept, le, lt, positive_bit, relation_name, remember
 from .creation import mask_like, write
@@ -18,7 +19,6 @@ from .operands import (
     exact,
     factor,
     filled,
-    float_dtype,
     is_number,
     result_dtype,
     retag,
@@ -27,6 +27,7 @@ from .operands import (
     term,
 )
 from .pointwise import mul, product, scaled
+from .reduce import dims_of
 from .registry import implements
 
 aten = torch.ops.aten
@@ -187,67 +188,7 @@ def shrink_backward(gradient: Any, x: Share, bound: Any) -> Share:
     return mpc.sub(gradient, product(inside, gradient))
 
 
-# Smooth ones
-
-
-@implements(aten.sigmoid.default)
-def sigmoid(x: Share) -> Share:
-    return retag(mpc.sigmoid(as_float(x)), float_dtype(x))
-
-
-@implements(aten.sigmoid_backward.default)
-def sigmoid_backward(gradient: Any, y: Share) -> Share:
-    """g y (1 - y)."""
-    return mpc.mul(factor(y, gradient), mpc.sub(y, mpc.square(y)))
-
-
-@implements(aten.tanh.default)
-def tanh(x: Share) -> Share:
-    return retag(mpc.tanh(as_float(x)), float_dtype(x))
-
-
-@implements(aten.tanh_backward.default)
-def tanh_backward(gradient: Any, y: Share) -> Share:
-    """g (1 - y^2)."""
-    one = filled(y, (), 1, y.dtype)
-    return mpc.mul(factor(y, gradient), mpc.sub(one, mpc.square(y)))
-
-
-def rectified_and_tail(x: Share) -> tuple[Share, Share]:
-    """(max(x, 0), log(1 + exp(-|x|))): softplus in two parts, of which no exponential grows."""
-    above, bit = mpc.relu(x, fuse=False)
-    remember(x, POSITIVE, bit)
-    small = mpc.exp_nonpositive(mpc.sub(x, mpc.add(above, above)))
-    return above, mpc.log(mpc.add(filled(x, (), 1, x.dtype), small))
-
-
-def softplus_of(x: Share) -> Share:
-    """log(1 + exp(x)), right however large |x| is."""
-    return mpc.add(*rectified_and_tail(x))
-
-
-STEEP = 12  # beyond it softplus is x, and its gradient 1, to the last place
-
-
-@implements(aten.softplus.default)
-def softplus(x: Share, beta: Any = 1, threshold: Any = 20) -> Share:
-    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold."""
-    above, tail = rectified_and_tail(scaled(as_float(x), beta))
-    if threshold < STEEP:
-        tail = product(le(scaled(x, beta), threshold), tail)
-    return retag(scaled(mpc.add(above, tail), 1 / exact(beta)), float_dtype(x))
-
-
-@implements(aten.softplus_backward.default)
-def softplus_backward(gradient: Any, x: Share, beta: Any, threshold: Any) -> Share:
-    """g sigmoid(beta x); g where beta x > threshold."""
-    steep = scaled(x, beta)
-    slope = sigmoid(steep)
-    if threshold < STEEP:
-        one = filled(slope, (), 1, slope.dtype)
-        slope = mpc.sub(one, product(le(steep, threshold), mpc.sub(one, slope)))
-    return product(slope, factor(slope, gradient))
-
+# Softmax
 
 SOFTMAX = "softmax"
 
@@ -297,6 +238,22 @@ def log_softmax_backward(gradient: Any, y: Share, dim: int, dtype: torch.dtype) 
     probabilities = kept(y, SOFTMAX, mpc.exp)
     total = mpc.total(gradient, [dim], True)
     return retag(mpc.sub(gradient, mpc.mul(probabilities, total)), dtype)
+
+
+@implements(aten.logsumexp.default)
+def logsumexp(x: Share, dim: Any, keepdim: bool = False) -> Share:
+    """log(sum(exp(x))) over one or several dimensions."""
+    x, dims = as_float(x), dims_of(x, dim)
+    kept = [n for d, n in enumerate(x.shape) if d not in dims]
+    rest = [d for d in range(x.here.dim()) if d not in dims]
+    rows = x.map(lambda part: part.permute(*rest, *dims).reshape(*kept, -1))
+    if rows.here.numel() == 0 and rows.shape[-1] == 0:
+        raise EncodingError("logsumexp() of no entries is -inf, which shares cannot hold")
+    out = (
+        rows.map(lambda part: part.squeeze(-1)) if _over_one(rows, -1) else mpc.logsumexp(rows, -1)
+    )
+    size = [1 if d in dims else n for d, n in enumerate(x.shape)] if keepdim else kept
+    return out.map(lambda part: part.reshape(size)).clone()
 
 
 @implements(aten.dropout.default)

@@ -11,8 +11,8 @@ from torch import Tensor
 from .. import protocols as mpc
 from ..errors import EncodingError, SecretLeakError
 from ..share import Share
-from .activation import rectified_and_tail, softplus_of
 from .compare import absolute, sign
+from .gates import softplus_of
 from .operands import exact, factor, filled, retag, shares_of, term
 from .pointwise import mul, product, scaled, sub
 from .reduce import one_of
@@ -184,17 +184,17 @@ def nll_loss_backward(
 def bce_with_logits(
     x: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = MEAN
 ) -> Share:
-    """softplus(x) - x t, in the parts max(x, 0) and log(1 + exp(-|x|)) of softplus.
+    """softplus(x) - x t.
 
     pos_weight p: (1 + (p - 1) t) softplus(-x) + (1 - t) x.
     """
     like = shares_of(x, target)[0]
     x = term(like, x)
-    above, tail = rectified_and_tail(x)
+    rising = softplus_of(x)
     if pos_weight is None:
-        losses = mpc.add(mpc.sub(above, mpc.mul(x, factor(x, target))), tail)
+        losses = mpc.sub(rising, mpc.mul(x, factor(x, target)))
     else:
-        falling = mpc.add(mpc.sub(above, x), tail)
+        falling = mpc.sub(rising, x)
         more = sub(pos_weight, 1) if isinstance(pos_weight, Share) else pos_weight - 1
         slope = mul(target, more) if shares_of(target, more) else target * more
         raised = mul(slope, falling)

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import isfinite
-from math import sqrt as sqrt_of
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from .. import protocols as mpc
 from ..errors import EncodingError
@@ -22,7 +20,6 @@ from .operands import (
     as_float,
     exact,
     factor,
-    filled,
     float_dtype,
     is_nonnegative,
     nonnegative,
@@ -177,118 +174,6 @@ def _quotient(x: Any, y: Share) -> Share:
 @implements(aten.reciprocal.default, prims.reciprocal.default)
 def reciprocal(x: Share) -> Share:
     return retag(mpc.reciprocal(as_float(x)), float_dtype(x))
-
-
-@implements(aten.pow.Tensor_Scalar)
-def power(x: Share, exponent: Any) -> Share:
-    """x ** n by repeated squaring, roots and inverses where the exponent asks for them."""
-    dtype = result_dtype(x, exponent)
-    number = float(scalar(exponent))  # type: ignore[arg-type]
-    if number == int(number) and abs(number) <= 64:
-        out = _whole_power(x, abs(int(number)))
-        return retag(mpc.reciprocal(as_float(out)) if number < 0 else out, dtype)
-    if abs(number) % 1 == 0.5 and abs(number) <= 64:
-        half = mpc.sqrt(as_float(x)) if number > 0 else mpc.rsqrt(as_float(x))
-        whole = _whole_power(as_float(x), int(abs(number)))
-        if number < 0 and int(abs(number)):
-            whole = mpc.reciprocal(whole)
-        return retag(half if int(abs(number)) == 0 else product(whole, half), dtype)
-    return retag(mpc.exp(mpc.scaled(mpc.log(as_float(x)), number)), dtype)
-
-
-def _whole_power(x: Share, n: int) -> Share:
-    if n == 0:
-        return filled(x, x.shape, 1, x.dtype)
-    if n == 1:
-        return x.clone()
-    half = _whole_power(x, n // 2) if n > 3 else x
-    out = mpc.square(half)
-    return mpc.mul(out, x) if n % 2 else out
-
-
-@implements(aten.pow.Tensor_Tensor)
-def power_secret(x: Any, y: Any) -> Share:
-    if not isinstance(y, Share):
-        number = scalar(y)
-        if number is not None:
-            return power(x, number)
-        return _power_table(x, y)
-    return retag(mpc.exp(product(mpc.log(as_float(factor(y, x))), as_float(y))), result_dtype(x, y))
-
-
-def _power_table(x: Share, exponents: Tensor) -> Share:
-    """x ** plain tensor: the few powers that occur, each where it is asked for."""
-    x = x.map(lambda part: part.expand(torch.broadcast_shapes(part.shape, exponents.shape)))
-    out: Share | None = None
-    for number in exponents.unique().tolist():
-        chosen = mpc.mul(
-            power(x, number), mpc.constant(x.session, (exponents == number).to(torch.int64))
-        )
-        out = chosen if out is None else mpc.add(out, chosen)
-    assert out is not None
-    return retag(out, result_dtype(x, exponents))
-
-
-@implements(aten.pow.Scalar)
-def power_of_number(base: Any, y: Share) -> Share:
-    number = float(scalar(base))  # type: ignore[arg-type]
-    if number <= 0:
-        raise NotImplementedError(f"{number} ** secret: the base has to be positive")
-    log = float(torch.tensor(number, dtype=torch.float64).log())
-    return retag(mpc.exp(mpc.scaled(as_float(y), log)), result_dtype(base, y))
-
-
-# Smooth functions
-
-
-@implements(aten.exp.default, prims.exp.default)
-def exp(x: Share) -> Share:
-    return retag(mpc.exp(as_float(x)), float_dtype(x))
-
-
-@implements(aten.log.default, prims.log.default)
-def log(x: Share) -> Share:
-    return retag(mpc.log(as_float(x)), float_dtype(x))
-
-
-@implements(aten.sqrt.default, prims.sqrt.default)
-def sqrt(x: Share) -> Share:
-    """The square root; of a value finer than its unit one unit in the last place more.
-
-    An optimizer's second moment that was rounded to 0 thus never divides a first moment by the
-    optimizer's eps alone: Adam's eps of 1e-8 lies far below the unit. A correction of the moment
-    before the root (NAdam) magnifies its last place, and then the root of that is added.
-    """
-    root = mpc.sqrt(as_float(x))
-    if x.scale > x.unit > 1:
-        magnified = x.facts.derived.get(GRAIN, 0)
-        root = mpc.add_scalar(root, max(1 / x.unit, sqrt_of(magnified)))
-    return nonnegative(retag(root, float_dtype(x)))
-
-
-@implements(aten.rsqrt.default, prims.rsqrt.default)
-def rsqrt(x: Share) -> Share:
-    return retag(mpc.rsqrt(as_float(x)), float_dtype(x))
-
-
-@implements(aten.log1p.default)
-def log1p(x: Share) -> Share:
-    return log(add(as_float(x), 1))
-
-
-@implements(aten.expm1.default)
-def expm1(x: Share) -> Share:
-    return sub(exp(x), 1)
-
-
-@implements(aten.log2.default)
-def log2(x: Share) -> Share:
-    return scaled(log(x), 1.4426950408889634)
-
-
-@implements(aten.log10.default)
-def log10(x: Share) -> Share:
-    return scaled(log(x), 0.4342944819032518)
 
 
 # Combinations that optimizers use

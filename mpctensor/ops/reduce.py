@@ -13,8 +13,10 @@ from .. import protocols as mpc
 from ..errors import EncodingError
 from ..share import Share
 from .operands import as_float, converted, filled, retag
-from .pointwise import product, sqrt
+from .pointwise import product
+from .power import power
 from .registry import implements
+from .smooth import sqrt
 
 aten = torch.ops.aten
 prims = torch.ops.prims
@@ -213,16 +215,20 @@ def vector_norm(
     *,
     dtype: torch.dtype | None = None,
 ) -> Share:
-    """(sum |x|^p)^(1/p) for p = 1, 2, infinity."""
+    """(sum |x|^p)^(1/p); the number of entries that are not 0 for p = 0."""
     x = converted(x, dtype) if dtype is not None else as_float(x)
     dims = dims_of(x, dim)
     if ord == 2:
         return sqrt(mpc.total(mpc.square(x), dims, keepdim))
     if ord == 1:
         return mpc.total(mpc.absolute(x)[0], dims, keepdim)
-    if ord == inf:
-        return largest(mpc.absolute(x)[0], dims, keepdim)
-    raise NotImplementedError(f"norm of order {ord}: use 1, 2 or infinity")
+    if ord == 0:
+        other = mpc.invert(mpc.equal(x, filled(x, (), 0, x.dtype)))
+        return converted(mpc.total(other, dims, keepdim), x.dtype)
+    size = mpc.absolute(x)[0]
+    if abs(ord) == inf:
+        return largest(size, dims, keepdim, smallest=ord < 0)
+    return power(mpc.total(power(size, ord), dims, keepdim), 1 / float(ord))
 
 
 def largest(x: Share, dims: Sequence[int], keepdim: bool, smallest: bool = False) -> Share:

@@ -77,7 +77,6 @@ _INSTEAD = {
     "embedding": "multiply a one-hot encoding with the table",
     "bernoulli": "draw with a public probability",
     "round": "use floor(x + 0.5)",
-    "gelu": 'use approximate="tanh"',
     "_fused_sgd_": "leave fused=True out",
     "_fused_adam_": "leave fused=True out",
     "_fused_adamw_": "leave fused=True out",

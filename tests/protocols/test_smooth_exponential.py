@@ -1,4 +1,4 @@
-"""exp, sigmoid and tanh against their plaintext twins, with their costs."""
+"""exp and its kin, sigmoid and tanh against their plaintext twins, with their costs."""
 
 from collections.abc import Callable
 
@@ -58,8 +58,8 @@ def test_exp_rests_where_it_would_overflow() -> None:
 
 
 def test_exp_of_integers() -> None:
-    y = mpc.exp(share_raw(make_session(), torch.tensor([0, 1, -3]), 1, 1))
-    assert torch.allclose(value_of(y), torch.tensor([0.0, 1, -3]).double().exp(), atol=2 / UNIT)
+    y = mpc.exp(share_raw(make_session(), torch.tensor([0, 1, -3, 14]), 1, 1))
+    assert torch.allclose(value_of(y), torch.tensor([0.0, 1, -3, 14]).double().exp(), atol=2 / UNIT)
     assert y.unit == UNIT and y.dtype == torch.float32
 
 

@@ -88,11 +88,36 @@ def x_of(session: Session, *size: int) -> Share:
     return share_raw(session, (plain * 65536).long())
 
 
+def scaled_down(x: Share) -> Share:
+    """Below 1, at a finer scale."""
+    return mpc.scaled(x, Fraction(1, 8))
+
+
+def gelu_and_slope(session: Session) -> Share:
+    """The slope from the comparison that the function left."""
+    x = x_of(session, 70)
+    y = mpc.ramp(x, "gelu", keep=True)
+    return mpc.add(y, mpc.ramp_slope(x, "gelu"))
+
+
 PROGRAMS = {
     "exp": lambda s: mpc.exp(x_of(s, 70)),
     "exp_nonpositive": lambda s: mpc.exp_nonpositive(mpc.neg(x_of(s, 70))),
     "sigmoid": lambda s: mpc.sigmoid(x_of(s, 70)),
     "tanh": lambda s: mpc.tanh(x_of(s, 9)),
+    "erf": lambda s: mpc.erf(x_of(s, 9)),
+    "gelu": lambda s: mpc.ramp(x_of(s, 9), "gelu"),
+    "slope of mish": lambda s: mpc.ramp_slope(x_of(s, 9), "mish"),
+    "gelu and its slope": gelu_and_slope,
+    "exp and relu": lambda s: mpc.add(*mpc.exp_and_relu(x_of(s, 9))),
+    "sin": lambda s: mpc.sin(x_of(s, 9)),
+    "tan": lambda s: mpc.tan(scaled_down(x_of(s, 9))),
+    "sinh": lambda s: mpc.sinh(x_of(s, 9)),
+    "arctan": lambda s: mpc.arctan(x_of(s, 9)),
+    "arctan2": lambda s: mpc.arctan2(x_of(s, 2, 3), x_of(s, 3)),
+    "arcsin": lambda s: mpc.arcsin(scaled_down(x_of(s, 9))),
+    "power": lambda s: mpc.power(x_of(s, 9), Fraction(-3, 2)),
+    "logsumexp": lambda s: mpc.logsumexp(x_of(s, 3, 4), 1),
     "sqrt": lambda s: mpc.sqrt(x_of(s, 9)),
     "rsqrt": lambda s: mpc.rsqrt(x_of(s, 9)),
     "log": lambda s: mpc.log(x_of(s, 9)),

@@ -5,22 +5,43 @@ split into a public and a dealt factor, and everything else is a short sum of th
 has the table of domains, errors and costs; plaintext.py states what each function must return.
 """
 
-from .exponential import exp, exp_nonpositive
+from .angles import arccos, arcsin, arctan, arctan2
+from .circular import cos, sin, tan
+from .curves import erf, ramp, ramp_slope, sigmoid, tanh
+from .exponential import cosh, exp, exp_and_relu, exp_and_sign, exp_nonpositive, sinh
+from .power import power
 from .reciprocal import divide, log, reciprocal, rsqrt, sqrt
-from .sigmoid import sigmoid, tanh
-from .softmax import log_softmax, softmax, softmax_and_log
+from .softmax import log_softmax, logsumexp, softmax, softmax_and_log
+from .tables import octave
 
 __all__ = [
+    "arccos",
+    "arcsin",
+    "arctan",
+    "arctan2",
+    "cos",
+    "cosh",
     "divide",
+    "erf",
     "exp",
+    "exp_and_relu",
+    "exp_and_sign",
     "exp_nonpositive",
     "log",
     "log_softmax",
+    "logsumexp",
+    "octave",
+    "power",
+    "ramp",
+    "ramp_slope",
     "reciprocal",
     "rsqrt",
     "sigmoid",
+    "sin",
+    "sinh",
     "softmax",
     "softmax_and_log",
     "sqrt",
+    "tan",
     "tanh",
 ]

@@ -70,23 +70,31 @@ def log(x: Share) -> Share:
 
     x < 2^30. 7 rounds. Error: 2^-17 and 1 unit in the last place.
     """
-    placed = _placed(x)
-    normaliser = placed.normaliser()
-    open_words(placed.value, normaliser)
-    one_below = placed.weigh([0] * placed.ladder.count, 1 << ONE_BITS)  # t = 1 where x <= 0
-    t = plus(product(placed.value, normaliser), one_below)
+    placed, t = placed_for_log(x)
     return log_of_placed(placed, t, result_unit(x), result_dtype(x), x.shape)
 
 
+def placed_for_log(x: Share) -> tuple[Placed, Share]:
+    """The interval of x, and t in [1, 16), which is 1 where x <= 0; 5 rounds."""
+    placed = _placed(x)
+    normaliser = placed.normaliser()
+    open_words(placed.value, normaliser)
+    one_below = placed.weigh([0] * placed.ladder.count, 1 << ONE_BITS)
+    return placed, plus(product(placed.value, normaliser), one_below)
+
+
 def log_of_placed(
-    placed: Placed, t: Share, unit: int, dtype: torch.dtype, shape: torch.Size
+    placed: Placed, t: Share, unit: int, dtype: torch.dtype, shape: torch.Size, guard: int = 0
 ) -> Share:
-    """log of a placed and normalised value at unit scale; 2 rounds, 1 where t is open."""
+    """log of a placed and normalised value; 2 rounds, 1 where t is open.
+
+    At unit scale, or finer by `guard` bits.
+    """
     total, shift = decayed(t, "log", Fraction(unit))
     scale = unit << shift
     levels = [_log_of_power(floor, placed.value.scale, scale) for floor in placed.ladder.floors]
     raised = plus(total, placed.weigh(levels, _log_of_power(0, placed.value.scale, scale)))
-    return truncate(scaled_as(raised, shape, scale, unit, dtype), 1 << shift)
+    return truncate(scaled_as(raised, shape, scale, unit, dtype), 1 << (shift - guard))
 
 
 def reciprocal(x: Share, positive: bool = False) -> Share:

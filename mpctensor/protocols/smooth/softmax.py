@@ -1,4 +1,4 @@
-"""softmax and log_softmax.
+"""softmax, log_softmax and logsumexp.
 
 Few classes and rows without a maximum: softmax_i = 1 / s_i with s_i = sum_j exp(x_j - x_i), every
 exponential held between 2^-20 and 2^17 from its own opening, which takes the fewest rounds:
@@ -17,7 +17,7 @@ from fractions import Fraction
 import torch
 
 from ...share import Share
-from ..linear import fit, sub, total
+from ..linear import add, fit, sub, total
 from ..maximum import max_along
 from ..rectify import flatten
 from ..truncation import truncate
@@ -66,6 +66,19 @@ def softmax_and_log(x: Share, dim: int) -> tuple[Share, Share]:
     """(softmax, log_softmax) from the same maximum, exponentials and opened sums."""
     held = _exponentials(_rows(x, dim))
     return _restored(_probabilities(held), x, dim), _restored(_logarithms(held), x, dim)
+
+
+def logsumexp(x: Share, dim: int) -> Share:
+    """log(sum(exp(x))) over dim, however large or small x is; scale, rounds, error as log_softmax.
+
+    It is x - log_softmax(x) for any entry of a row, so for the first one.
+    """
+    rows = _rows(x, dim)
+    held = _exponentials(rows)
+    first, shifted_first = (s.map(lambda part: part[:, :1]) for s in (rows, held.shifted))
+    flat = add(sub(first, shifted_first), _log_of_sums(held))
+    size = x.here.movedim(dim, -1).shape[:-1]
+    return flat.map(lambda part: part.reshape(size))
 
 
 def _rows(x: Share, dim: int) -> Share:
@@ -162,7 +175,11 @@ def _spare(unit: int) -> int:
 
 def _logarithms(held: Exponentials) -> Share:
     """x - max - log s; 2 rounds, 1 where t is open."""
+    return sub(held.shifted, _log_of_sums(held))
+
+
+def _log_of_sums(held: Exponentials) -> Share:
+    """log s as a column."""
     rows = held.terms
     size = torch.Size((rows.shape[0], 1))
-    logs = log_of_placed(held.sums, held.t, rows.unit, rows.dtype, size)
-    return sub(held.shifted, logs)
+    return log_of_placed(held.sums, held.t, rows.unit, rows.dtype, size)

@@ -88,6 +88,14 @@ def log_of(number: int) -> Fraction:
     return Fraction(Decimal(number).ln(Context(prec=40)))
 
 
+@lru_cache(maxsize=64)
+def octave(base: Fraction) -> int:
+    """By how much x has to rise for base^x to double, at scale 2^64; base > 1."""
+    context = Context(prec=60)
+    number = context.divide(Decimal(base.numerator), Decimal(base.denominator))
+    return round(Fraction(LN2) / Fraction(number.ln(context)))
+
+
 def _rounded(value: int, shift: int) -> int:
     return (value + (1 << (shift - 1))) >> shift
 

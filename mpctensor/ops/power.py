@@ -1,0 +1,116 @@
+"""Powers: of a secret by a public number or table, of a public number by a secret, of secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import protocols as mpc
+from ..errors import EncodingError
+from ..share import Share
+from .operands import (
+    as_float,
+    exact,
+    factor,
+    filled,
+    result_dtype,
+    retag,
+    scalar,
+)
+from .pointwise import product
+from .registry import implements
+
+aten = torch.ops.aten
+
+MOST_SQUARED = 16  # exponents up to this are products, which keep large results
+MOST_EXPONENT = 1 << 24
+MOST_INTEGER = 64  # of integers, whose products are exact
+
+
+@implements(aten.pow.Tensor_Scalar)
+def power(x: Share, exponent: Any) -> Share:
+    """x ** a public number: by products, by a root, or by the exponential of a logarithm."""
+    dtype = result_dtype(x, exponent)
+    number = float(scalar(exponent))  # type: ignore[arg-type]
+    whole = number.is_integer()
+    if whole and 0 <= number <= (MOST_SQUARED if dtype.is_floating_point else MOST_INTEGER):
+        return retag(_whole_power(x, int(number)), dtype)
+    x = as_float(x)
+    if number in ROOTS:
+        return retag(ROOTS[number](x), dtype)
+    if not abs(number) < MOST_EXPONENT:
+        raise EncodingError(
+            f"a secret cannot be raised to the power {number}; exponents stay below 2^24 in size"
+        )
+    if whole:
+        return retag(_of_any_sign(x, int(number)), dtype)
+    return retag(mpc.power(x, exact(number)), dtype)
+
+
+ROOTS: dict[float, Callable[[Share], Share]] = {
+    0.5: mpc.sqrt,
+    1.5: lambda x: mpc.mul(x, mpc.sqrt(x)),
+    -0.5: mpc.rsqrt,
+    -1.0: mpc.reciprocal,
+}
+
+
+def _of_any_sign(x: Share, exponent: int) -> Share:
+    """|x| ** exponent, with the sign of x where the exponent is odd."""
+    size, bit = mpc.absolute(x)
+    out = mpc.power(size, Fraction(exponent))
+    if exponent % 2 == 0:
+        return out
+    positive = mpc.bit_mul(bit, out)
+    return mpc.sub(mpc.add(positive, positive), out)
+
+
+def _whole_power(x: Share, n: int) -> Share:
+    if n == 0:
+        return filled(x, x.shape, 1, x.dtype)
+    if n == 1:
+        return x.clone()
+    half = _whole_power(x, n // 2) if n > 3 else x
+    out = mpc.square(half)
+    return mpc.mul(out, x) if n % 2 else out
+
+
+@implements(aten.pow.Tensor_Tensor)
+def power_secret(x: Any, y: Any) -> Share:
+    if not isinstance(y, Share):
+        number = scalar(y)
+        if number is not None:
+            return power(x, number)
+        return _power_table(x, y)
+    return retag(mpc.exp(product(mpc.log(as_float(factor(y, x))), as_float(y))), result_dtype(x, y))
+
+
+def _power_table(x: Share, exponents: Tensor) -> Share:
+    """x ** plain tensor: the few powers that occur, each where it is asked for."""
+    x = x.map(lambda part: part.expand(torch.broadcast_shapes(part.shape, exponents.shape)))
+    out: Share | None = None
+    for number in exponents.unique().tolist():
+        chosen = mpc.mul(
+            power(x, number), mpc.constant(x.session, (exponents == number).to(torch.int64))
+        )
+        out = chosen if out is None else mpc.add(out, chosen)
+    assert out is not None
+    return retag(out, result_dtype(x, exponents))
+
+
+@implements(aten.pow.Scalar)
+def power_of_number(base: Any, y: Share) -> Share:
+    number = float(scalar(base))  # type: ignore[arg-type]
+    if number <= 0 or not isfinite(number):
+        raise NotImplementedError(f"{number} ** secret: the base has to be positive")
+    base_of = exact(number)
+    y, dtype = as_float(y), result_dtype(base, y)
+    if base_of == 1:
+        return filled(y, y.shape, 1, dtype)
+    rising = y if base_of > 1 else mpc.neg(y)
+    return retag(mpc.exp(rising, mpc.octave(max(base_of, 1 / base_of))), dtype)

@@ -1,0 +1,143 @@
+"""Smooth functions of one or two secrets, element by element; mostly a verb each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from math import sqrt as sqrt_of
+from typing import Any
+
+import torch
+
+from .. import protocols as mpc
+from ..share import Share
+from .operands import (
+    as_float,
+    factor,
+    filled,
+    float_dtype,
+    nonnegative,
+    result_dtype,
+    retag,
+    shares_of,
+    term,
+)
+from .pointwise import GRAIN, add, rsub, scaled, sub
+from .registry import implements
+
+aten = torch.ops.aten
+prims = torch.ops.prims
+
+
+VERBS: dict[Any, Callable[[Share], Share]] = {
+    aten.exp: mpc.exp,
+    aten.log: mpc.log,
+    aten.rsqrt: mpc.rsqrt,
+    aten.sin: mpc.sin,
+    aten.cos: mpc.cos,
+    aten.tan: mpc.tan,
+    aten.asin: mpc.arcsin,
+    aten.acos: mpc.arccos,
+    aten.atan: mpc.arctan,
+    aten.sinh: mpc.sinh,
+    aten.cosh: mpc.cosh,
+    aten.tanh: mpc.tanh,
+    aten.sigmoid: mpc.sigmoid,
+    aten.erf: mpc.erf,
+    prims.exp: mpc.exp,
+    prims.log: mpc.log,
+    prims.rsqrt: mpc.rsqrt,
+}
+
+
+def _elementwise(verb: Callable[[Share], Share]) -> Callable[[Share], Share]:
+    def handler(x: Share) -> Share:
+        return retag(verb(as_float(x)), float_dtype(x))
+
+    return handler
+
+
+for _packet, _verb in VERBS.items():
+    implements(_packet.default)(_elementwise(_verb))
+
+
+@implements(aten.sqrt.default, prims.sqrt.default)
+def sqrt(x: Share) -> Share:
+    """The square root; of a value finer than its unit one unit in the last place more.
+
+    An optimizer's second moment that was rounded to 0 thus never divides a first moment by the
+    optimizer's eps alone: Adam's eps of 1e-8 lies far below the unit. A correction of the moment
+    before the root (NAdam) magnifies its last place, and then the root of that is added.
+    """
+    root = mpc.sqrt(as_float(x))
+    if x.scale > x.unit > 1:
+        magnified = x.facts.derived.get(GRAIN, 0)
+        root = mpc.add_scalar(root, max(1 / x.unit, sqrt_of(magnified)))
+    return nonnegative(retag(root, float_dtype(x)))
+
+
+@implements(aten.log1p.default)
+def log1p(x: Share) -> Share:
+    return retag(mpc.log(add(as_float(x), 1)), float_dtype(x))
+
+
+@implements(aten.expm1.default)
+def expm1(x: Share) -> Share:
+    return retag(sub(mpc.exp(as_float(x)), 1), float_dtype(x))
+
+
+@implements(aten.log2.default)
+def log2(x: Share) -> Share:
+    return retag(scaled(mpc.log(as_float(x)), 1.4426950408889634), float_dtype(x))
+
+
+@implements(aten.log10.default)
+def log10(x: Share) -> Share:
+    return retag(scaled(mpc.log(as_float(x)), 0.4342944819032518), float_dtype(x))
+
+
+@implements(aten.exp2.default)
+def exp2(x: Share) -> Share:
+    return retag(mpc.exp(as_float(x), mpc.octave(Fraction(2))), float_dtype(x))
+
+
+@implements(aten.erfc.default)
+def erfc(x: Share) -> Share:
+    """1 - erf(x): exactly 0 from 3.25 on."""
+    return rsub(retag(mpc.erf(as_float(x)), float_dtype(x)), 1)
+
+
+@implements(aten.atan2.default)
+def atan2(y: Any, x: Any) -> Share:
+    like = shares_of(y, x)[0]
+    out = mpc.arctan2(as_float(term(like, y)), as_float(term(like, x)))
+    return retag(out, _float_result(y, x))
+
+
+@implements(aten.hypot.default)
+def hypot(x: Any, y: Any) -> Share:
+    """sqrt(x^2 + y^2)."""
+    like = shares_of(x, y)[0]
+    squares = (mpc.square(as_float(term(like, v))) for v in (x, y))
+    return retag(mpc.sqrt(mpc.add(*squares)), _float_result(x, y))
+
+
+def _float_result(x: Any, y: Any) -> torch.dtype:
+    dtype = result_dtype(x, y)
+    return dtype if dtype.is_floating_point else torch.get_default_dtype()
+
+
+# Gradients that torch takes from the result
+
+
+@implements(aten.sigmoid_backward.default)
+def sigmoid_backward(gradient: Any, y: Share) -> Share:
+    """g y (1 - y)."""
+    return mpc.mul(factor(y, gradient), mpc.sub(y, mpc.square(y)))
+
+
+@implements(aten.tanh_backward.default)
+def tanh_backward(gradient: Any, y: Share) -> Share:
+    """g (1 - y^2)."""
+    one = filled(y, (), 1, y.dtype)
+    return mpc.mul(factor(y, gradient), mpc.sub(one, mpc.square(y)))

@@ -1,0 +1,160 @@
+"""Every smooth function over its domain and beyond, with its rounds; gradients of some."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import mpctensor
+from tests.accuracy import BOTH, HIGHEST, ROWS, Row, line, spread
+
+LARGEST_ERROR = 2.0**-12
+BY_NAME = {row.name: row for row in ROWS}
+
+
+def error_of(got: Tensor, expected: Tensor) -> float:
+    """The largest error: absolute, or relative to results larger than 1."""
+    assert got.shape == expected.shape and got.isfinite().all()
+    return ((got.double() - expected).abs() / expected.abs().clamp(min=1)).max().item()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_domain(row: Row) -> None:
+    with torch.no_grad():
+        got = row.function(mpctensor.encrypt(row.points)).decrypt()
+    assert error_of(got, row.function(row.points)) <= 2.0**-row.bits <= LARGEST_ERROR
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.outside], ids=lambda row: row.name)
+def test_beyond_the_domain(row: Row) -> None:
+    given, low, high = torch.tensor(row.outside, dtype=torch.float64).unbind(1)
+    got = row.function(mpctensor.encrypt(given)).decrypt()
+    assert torch.all((low <= got) & (got <= high)), got
+
+
+@pytest.mark.simulated
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_rounds(row: Row) -> None:
+    x = mpctensor.encrypt(row.points)
+    with torch.no_grad(), mpctensor.cost() as spent:
+        row.function(x)
+    assert spent.rounds == row.rounds
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        *((name, 6) for name in ("exp", "sigmoid", "tanh", "gelu", "gelu (tanh)", "silu", "mish")),
+        *((name, 12) for name in ("reciprocal", "rsqrt")),
+        ("softmax", 26),
+        ("softmax, many rows", 26),
+    ],
+)
+def test_promised_rounds(name: str, most: int) -> None:
+    assert BY_NAME[name].rounds <= most
+
+
+SMALL = line(-6, 6, 301)
+FAR = torch.cat([line(-20, 20, 401), spread(5, 20, BOTH)])
+GRADIENTS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
+    "gelu": (F.gelu, FAR),
+    "gelu (tanh)": (lambda x: F.gelu(x, approximate="tanh"), FAR),
+    "silu": (F.silu, FAR),
+    "mish": (F.mish, FAR),
+    "softplus": (F.softplus, FAR),
+    "softplus, steep": (lambda x: F.softplus(x, 4, 3), FAR),
+    "logsigmoid": (F.logsigmoid, FAR),
+    "elu": (lambda x: F.elu(x, 0.5), FAR),
+    "elu in place": (lambda x: F.elu(x * 1, inplace=True), FAR),
+    "selu": (F.selu, FAR),
+    "celu": (lambda x: F.celu(x, 0.75), FAR),
+    "erf": (torch.erf, FAR[FAR.abs() < 1 << 14]),
+    "erfc": (torch.erfc, SMALL),
+    "exp2": (torch.exp2, SMALL),
+    "10 ** x": (lambda x: 10**x, line(-3, 3)),
+    "0.5 ** x": (lambda x: 0.5**x, SMALL),
+    "sin": (torch.sin, FAR),
+    "cos": (torch.cos, FAR),
+    "tan": (torch.tan, line(-1.5, 1.5, 201)),
+    "sinh": (torch.sinh, SMALL),
+    "cosh": (torch.cosh, SMALL),
+    "asin": (torch.asin, line(-0.98, 0.98, 201)),
+    "acos": (torch.acos, line(-0.98, 0.98, 201)),
+    "atan": (torch.atan, FAR[FAR.abs() < 1 << 14]),
+    "atan2": (lambda x: torch.atan2(x, x.flip(0) + 8), SMALL),
+    "hypot": (lambda x: torch.hypot(x, x.flip(0) + 1), SMALL),
+    "x ** 2.5": (lambda x: x**2.5, line(0.1, 20, 201)),
+    "x ** -1.5": (lambda x: x**-1.5, line(0.5, 20, 201)),
+    "x ** -2": (lambda x: x**-2, line(-20, -0.5, 201)),
+    "logaddexp": (lambda x: torch.logaddexp(x, x.flip(0)), SMALL),
+    "logsumexp": (lambda x: x.view(-1, 7).logsumexp(1), SMALL),
+    "norm, p = 3.5": (lambda x: torch.linalg.vector_norm(x.view(-1, 7), 3.5, 1), line(1, 3, 301)),
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradient(name: str) -> None:
+    function, points = GRADIENTS[name]
+    plain, hidden = points.clone().requires_grad_(), mpctensor.encrypt(points)
+    hidden.requires_grad_()
+    weights = torch.linspace(-1, 1, 16, dtype=torch.float64)
+    for x in (plain, hidden):
+        out = function(x)
+        (out.reshape(-1) * weights.repeat(out.numel() // 16 + 1)[: out.numel()]).sum().backward()
+    assert error_of(hidden.grad.decrypt(), plain.grad) <= LARGEST_ERROR
+
+
+@pytest.mark.simulated
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        *((name, 2) for name in ("gelu", "silu", "mish", "softplus", "logsigmoid")),
+        *(("elu", 3), ("selu", 4)),  # where the factors of a slope are truncated
+    ],
+)
+def test_gradient_compares_nothing(name: str, most: int) -> None:
+    function, points = GRADIENTS[name]
+    x, g = mpctensor.encrypt(points.clone().requires_grad_()), mpctensor.encrypt(points / 64)
+    y = function(x)
+    with mpctensor.cost() as spent:
+        y.backward(g)
+    assert spent.rounds <= most
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_smooth_functions_of_integers_and_in_place(mode: Callable[[], object]) -> None:
+    with mode():  # type: ignore[attr-defined]
+        whole = mpctensor.encrypt(torch.tensor([-1, 0, 2]))
+        for function in (torch.sin, torch.exp2, torch.erf, torch.atan, torch.cosh):
+            got = function(whole)
+            assert got.dtype == torch.float32
+            assert error_of(got.decrypt(), function(torch.tensor([-1.0, 0, 2]).double())) < 2**-13
+        x = mpctensor.encrypt(torch.tensor([0.5, -0.25]))
+        x.sin_()
+        assert error_of(x.decrypt(), torch.tensor([0.5, -0.25]).double().sin()) < 2**-14
+
+
+def test_bad_exponents_and_bases() -> None:
+    x = mpctensor.encrypt(torch.ones(2))
+    with pytest.raises(mpctensor.EncodingError, match="power inf"):
+        x ** float("inf")
+    with pytest.raises(mpctensor.EncodingError, match="below 2\\^24"):
+        x**1e30
+    with pytest.raises(mpctensor.UnsupportedOperationError, match="base has to be positive"):
+        (-2.0) ** x
+    with pytest.raises(mpctensor.UnsupportedOperationError, match="positive alpha"):
+        F.celu(x, -1.0)
+
+
+def test_bases_and_exponents_far_from_1() -> None:
+    whole = mpctensor.encrypt(torch.tensor([0, 1, -3, 2]))
+    got = (1e5**whole).decrypt()
+    assert error_of(got, torch.tensor([1, 1e5, 0, HIGHEST]).double()) < 2.0**-12
+    got = (1e30**whole).decrypt()
+    assert error_of(got, torch.tensor([1, HIGHEST, 0, HIGHEST]).double()) < 2.0**-12
+    x = mpctensor.encrypt(torch.tensor([0.5, 1.0, 2.0, 0.0]))
+    assert (x**1e6).decrypt()[[0, 3]].tolist() == [0, 0]
+    assert error_of((x**1e-4).decrypt(), torch.tensor([0.99993, 1, 1.00007, 0]).double()) < 2.0**-14
+    assert error_of((1**x).decrypt(), torch.ones(4).double()) == 0
