@@ -125,7 +125,7 @@ def absolute(x: Share) -> tuple[Share, Share]:
 def magnitude(x: Share) -> tuple[Share, Share]:
     """(|x|, its sign as an integer share): both thresholds of the sign on one opening."""
     one = torch.ones((), dtype=torch.int64).expand(x.shape).reshape(-1)
-    (above, at_least), (positive_part, _) = _selected(x, [one, one - 1])
+    (above, at_least), (positive_part, _) = selected(x, [one, one - 1])
     signs = sub(_typed(above, torch.int64), _typed(invert(at_least), torch.int64))
     return sub(add(positive_part, positive_part), x), signs
 
@@ -157,7 +157,7 @@ def bounded(
         levels[0] = levels[0] + 1
     if high is not None and not strict:
         levels[-1] = levels[-1] + 1
-    bits, products = _selected(x, levels)
+    bits, products = selected(x, levels)
     excess = [sub(y, bit_mul(bit, b)) for y, bit, b in zip(products, bits, bounds, strict=True)]
     out, at_least, at_most = x, None, None
     if low is not None:
@@ -179,7 +179,7 @@ def _ring(bound: Share, shape: torch.Size) -> Tensor:
     return known.expand(shape).reshape(-1)
 
 
-def _selected(x: Share, levels: Sequence[Tensor]) -> tuple[list[Share], list[Share]]:
+def selected(x: Share, levels: Sequence[Tensor]) -> tuple[list[Share], list[Share]]:
     """For each public level T: the bit [x >= T] and [x >= T] * x; one comparison for all."""
     if x.public is not None:
         bits = [_public_bit(x, x.public >= level.view(x.shape)) for level in levels]
