@@ -4,6 +4,28 @@ A function is caught here only where its pieces would index with a secret, repea
 show a value; everything else is an aten op in `ops`.
 """
 
-from . import finite, losses, maxima, recurrent, refusals
+from . import (
+    distances,
+    finite,
+    losses,
+    maxima,
+    order,
+    positions,
+    recurrent,
+    refusals,
+    running,
+    search,
+)
 
-__all__ = ["finite", "losses", "maxima", "recurrent", "refusals"]
+__all__ = [
+    "distances",
+    "finite",
+    "losses",
+    "maxima",
+    "order",
+    "positions",
+    "recurrent",
+    "refusals",
+    "running",
+    "search",
+]

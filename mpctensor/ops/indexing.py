@@ -1,4 +1,4 @@
-"""Reading and writing at public positions; a secret index or mask is refused, with what to do.
+"""Reading and writing at public positions; secret ones are read in `front`, or refused with advice.
 
 Everything here is linear with public structure, so each party applies it to its own part.
 """
@@ -34,8 +34,8 @@ def _public_index(*indices: Any) -> None:
                     " torch.where(mask, x, other) or multiply by the mask"
                 )
             raise SecretLeakError(
-                "indexing with a secret position would show it: multiply with a one-hot encoding"
-                " ((index.unsqueeze(-1) == torch.arange(n)) @ x), or decrypt() the index"
+                "indexing with a secret position would show it: use gather or take_along_dim, which"
+                " read at secret positions, or decrypt() the index"
             )
 
 
@@ -65,8 +65,8 @@ for _overload in (
 def embedding(weight: Share, indices: Any, *options: Any, **named: Any) -> Share:
     if not isinstance(weight, Share) or isinstance(indices, Share):
         raise SecretLeakError(
-            "an embedding looked up by a secret index would show it: multiply a one-hot encoding"
-            " ((index.unsqueeze(-1) == torch.arange(n)).float()) with the table"
+            "an embedding looked up by a secret index would show it: use F.embedding itself, or"
+            " multiply F.one_hot(index, n).float() with the table"
         )
     return weight.map(lambda part: aten.embedding.default(part, indices))
 

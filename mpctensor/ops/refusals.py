@@ -61,12 +61,7 @@ def spoken(session: Session, sentence: str) -> str:
 
 
 _INSTEAD = {
-    "sort": "compare with thresholds, or use max, min, argmax, argmin",
-    "topk": "use max or argmax",
-    "median": "use mean, max or min",
-    "kthvalue": "use max or min",
     "multinomial": "decrypt() the probabilities if they may be known",
-    "embedding": "multiply a one-hot encoding with the table",
     "bernoulli": "draw with a public probability",
     "round": "use floor(x + 0.5)",
     "gelu": 'use approximate="tanh"',
