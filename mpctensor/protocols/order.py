@@ -25,8 +25,8 @@ from .rectify import flatten, positive
 from .running import ahead
 from .smooth.words import words
 
-SHORT = 64  # up to this many candidates every pair is compared
-MOST_PAIRS = 1 << 17  # of all rows together, for which that is also done with more candidates
+SHORT = 64  # up to this many candidates all pairs are compared, unless there are too many rows
+FEW_PAIRS, MANY_PAIRS = 1 << 17, 1 << 24  # of all rows together: for long ones, for short ones
 BLOCK, FEW = 32, 32  # candidates of a block, and how many of the first are taken block by block
 
 
@@ -53,9 +53,9 @@ def ordered(x: Share, start: int, stop: int, largest: bool = False) -> tuple[Sha
     to its first few; 5 a stage of the network, which has log2(n) (log2(n) + 1) / 2 stages.
     """
     n = x.shape[-1]
-    if n <= SHORT or prod(x.shape) * (n - 1) // 2 <= MOST_PAIRS:
+    if prod(x.shape) * (n - 1) // 2 <= (MANY_PAIRS if n <= SHORT else FEW_PAIRS):
         return _by_pairs(x, start, stop, largest)
-    if stop <= FEW:
+    if stop <= FEW and n >= 2 * _block(stop):
         return _by_blocks(x, start, stop, largest)
     return _by_network(x, start, stop, largest)
 
@@ -130,12 +130,17 @@ class Heats:
 
 
 def _by_blocks(x: Share, start: int, stop: int, largest: bool) -> tuple[Share, Heats]:
-    """The first `stop` of every block go on; blocks are at least four times as long as that."""
-    block = max(BLOCK, 4 * stop)
+    """The first `stop` of every block go on."""
+    block = _block(stop)
     blocks, rest = _cut(x, x.shape[-1] // block, block)
     best, leaders = _by_pairs(blocks, 0, stop, largest)
     value, final = ordered(_joined(best, rest), start, stop, largest)
     return value, Heats(leaders, final, x.shape, block)
+
+
+def _block(stop: int) -> int:
+    """Candidates of a block: at least four times as many as go on."""
+    return max(BLOCK, 4 * stop)
 
 
 def _cut(x: Share, count: int, block: int) -> tuple[Share, Share]:

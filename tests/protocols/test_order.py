@@ -119,6 +119,17 @@ def test_few_of_many_need_few_rounds() -> None:
     assert raw_of(value).tolist() == [7, 7]
 
 
+@pytest.mark.parametrize(
+    "rows, n, kept", [(27, 100, 32), (140, 50, 5), (40, 200, 20), (1, 800, 32)]
+)
+def test_every_size_finds_a_way(monkeypatch: pytest.MonkeyPatch, rows: int, n: int, kept: int):
+    monkeypatch.setattr(order, "MANY_PAIRS", 1 << 17)
+    x = with_ties(rows, n)
+    value, chosen = mpc.ordered(share_raw(make_session(), x), 0, kept)
+    values, index = expected_of(x, 0, kept, False)
+    assert torch.equal(raw_of(value), values) and torch.equal(raw_of(chosen.index()), index)
+
+
 def test_the_network_sorts_any_length() -> None:
     """It sorts all rows of 0 and 1, so it sorts everything (Knuth's zero-one principle)."""
     for n in range(1, 13):
