@@ -84,10 +84,8 @@ def _ranks(x: Share, largest: bool) -> Share:
     if n < 2:
         return first
     one, other = torch.triu_indices(n, n, 1)
-    if largest:
-        difference = x.map(lambda part: part[..., other] - part[..., one])
-    else:
-        difference = x.map(lambda part: part[..., one] - part[..., other])
+    more, less = (other, one) if largest else (one, other)
+    difference = x.map(lambda part: part.index_select(-1, more).sub_(part.index_select(-1, less)))
     overtakes = positive(difference)  # the later one of a pair goes first
     return add(first, overtakes.map(lambda part: _balance(part, one * n + other, n), torch.int64))
 
@@ -95,8 +93,7 @@ def _ranks(x: Share, largest: bool) -> Share:
 def _balance(pairs: Tensor, places: Tensor, n: int) -> Tensor:
     """For each element: pairs in which it is overtaken, less those in which it overtakes."""
     table = torch.zeros(*pairs.shape[:-1], n * n, dtype=torch.int64)
-    table[..., places] = pairs
-    table = table.unflatten(-1, (n, n))
+    table = table.index_copy_(-1, places, pairs).unflatten(-1, (n, n))
     return table.sum(-1) - table.sum(-2)
 
 

@@ -102,7 +102,7 @@ def _levels(n: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 def ahead(x: Share, upper: Tensor, last: Tensor) -> Share:
     """How much more the upper places hold than the last ones, along dim 0."""
-    return x.map(lambda part: part[upper] - part[last])
+    return x.map(lambda part: part.index_select(0, upper).sub_(part.index_select(0, last)))
 
 
 def _lowered(x: Share, places: Tensor, by: Share) -> Share:

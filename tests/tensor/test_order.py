@@ -45,7 +45,7 @@ def test_ordered(name):
     check(ORDERED[name], X, ulps=2 if "quantile" in name or name == "midpoint" else 0.1)
 
 
-@pytest.mark.parametrize("name", ["sort", "argsort", "topk", "kthvalue", "median", "msort"])
+@pytest.mark.parametrize("name", ["sort", "argsort", "median"])
 def test_integers_and_strided_inputs(name):
     whole = torch.randperm(60).view(3, 4, 5) - 30
     check(ORDERED[name], whole, gradients=False)
