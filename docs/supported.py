@@ -115,6 +115,7 @@ LAYERS: dict[str, list[tuple[type[nn.Module], tuple[Any, ...], tuple[int, ...]]]
         (nn.LSTMCell, (6, 3), VECTORS),
         (nn.GRUCell, (6, 3), VECTORS),
         (nn.TransformerEncoderLayer, (4, 2, 8), SEQUENCES),
+        (nn.Embedding, (5, 3), (2, 4)),
     ],
 }
 COMPOSED: dict[str, Callable[[Tensor], Any]] = {
@@ -142,9 +143,10 @@ COMPOSED: dict[str, Callable[[Tensor], Any]] = {
     "diff": torch.diff,
     "cov": torch.cov,
     "interpolate": lambda x: F.interpolate(x[None], scale_factor=2),
-    "sort": lambda x: x.sort(),
-    "topk": lambda x: x.topk(2),
+    "sort": lambda x: x.sort().values,
+    "topk": lambda x: x.topk(2).values,
     "median": lambda x: x.median(),
+    "mode": lambda x: x.mode().values,
     "exp2": torch.exp2,
     "sin": torch.sin,
     "cosh": torch.cosh,
@@ -275,8 +277,8 @@ def _layers() -> str:
     for family, layers in LAYERS.items():
         tried = [(kind.__name__, _layer_works(kind, args, size)) for kind, args, size in layers]
         lines.append(f"| {family} | {_split(tried)} |")
-    lines += ["", "Lazy layers work once they have run on plain data. An embedding is a one-hot"]
-    lines += ["encoding times its table."]
+    lines += ["", "Lazy layers work once they have run on plain data. `Embedding` takes public and"]
+    lines += ["secret indices."]
     return "\n".join(lines) + "\n"
 
 
@@ -287,7 +289,7 @@ def _split(tried: list[tuple[str, bool]]) -> str:
 
 def _layer_works(kind: type[nn.Module], args: tuple[Any, ...], size: tuple[int, ...]) -> bool:
     layer = mpctensor.encrypt(kind(*args))
-    x = _secret(size)
+    x = mpctensor.encrypt(torch.ones(size).long()) if kind is nn.Embedding else _secret(size)
 
     def run() -> Any:
         out = layer(x)

@@ -285,7 +285,7 @@ class Plan:
         except MPCError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError):
-            _raise_as_torch(self.func, args, kwargs)
+            on_zeros(self.func, *args, **kwargs)
             raise
         return self._argument(self.written[0], args, kwargs) if self.written else _wrapped(out)
 
@@ -401,7 +401,7 @@ def _caught_whole(
         raise
     except (RuntimeError, ValueError, IndexError, TypeError):
         if "out" not in kwargs:  # which would be written to
-            _raise_as_torch(func, args, kwargs)
+            on_zeros(func, *args, **kwargs)
         raise
 
 
@@ -440,9 +440,9 @@ def become(target: SharedTensor, share: Share) -> None:
     target._share = share
 
 
-def _raise_as_torch(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-    """Run the call on zeros: wrong shapes and dtypes then give torch's own message."""
-    func(*[_zeros(a) for a in args], **{k: _zeros(v) for k, v in kwargs.items()})
+def on_zeros(func: Any, *args: Any, **kwargs: Any) -> Any:
+    """The call on zeros: wrong shapes and dtypes give torch's own message."""
+    return func(*[_zeros(a) for a in args], **{k: _zeros(v) for k, v in kwargs.items()})
 
 
 def _zeros(value: Any) -> Any:

@@ -4,16 +4,36 @@ A function is caught here only where its pieces would index with a secret, repea
 show a value; everything else is an aten op in `ops`.
 """
 
-from . import attention, finite, losses, maxima, packing, recurrent, refusals, sequences, weights
+from . import (
+    attention,
+    distances,
+    finite,
+    losses,
+    maxima,
+    order,
+    packing,
+    positions,
+    recurrent,
+    refusals,
+    running,
+    search,
+    sequences,
+    weights,
+)
 
 __all__ = [
     "attention",
+    "distances",
     "finite",
     "losses",
     "maxima",
+    "order",
     "packing",
+    "positions",
     "recurrent",
     "refusals",
+    "running",
+    "search",
     "sequences",
     "weights",
 ]

@@ -17,87 +17,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import protocols as mpc
-from ..ops.operands import filled, retag
 from ..ops.pooling import (
     AnyWindows,
     adaptive_max_windows,
     max_pool,
-    max_pool_backward,
-    max_pool_picked,
     numbers,
-    pool_index,
     windows_of,
 )
-from ..ops.reduce import average, dims_of, evenly
-from ..ops.registry import FRONT, front
-from ..share import Share
-from ..tensor import SharedTensor, wrap
+from ..ops.reduce import dims_of
+from ..ops.registry import FRONT
+from ..tensor import SharedTensor
+from .chosen import Shared, chosen, index_of
 
-LinearMap = Callable[[Share], Share]
 Extremum = namedtuple("Extremum", ["values", "indices"])
-
-
-class _Along(torch.autograd.Function):
-    """(extremum along the last dimension, its path)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, smallest: bool, box: list[Any]) -> Tensor:
-        share = x._share  # type: ignore[attr-defined]
-        with share.session.operation("min" if smallest else "max"):
-            value, ctx.path = (mpc.min_along if smallest else mpc.max_along)(share, -1)
-        box.append((share, ctx.path))
-        return wrap(retag(value, x.dtype))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        (gradient,) = gradients
-        return _Linear.apply(gradient, "max_backward", ctx.path.route, ctx.path.pick), None, None
-
-
-class _Linear(torch.autograd.Function):
-    """A linear function of a gradient. transposed: its gradient, of which it is the gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, g: Any, name: str, direct: LinearMap, transposed: LinearMap) -> Tensor:
-        ctx.label, ctx.direct, ctx.transposed = name, direct, transposed
-        share = g._share
-        with share.session.operation(name):
-            return wrap(retag(direct(share), g.dtype))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        (gradient,) = gradients
-        out = _Linear.apply(gradient, ctx.label, ctx.transposed, ctx.direct)
-        return out, None, None, None
-
-
-class _Over(torch.autograd.Function):
-    """Extremum over the last dimension; winners share its gradient evenly."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, smallest: bool) -> Tensor:
-        share = x._share  # type: ignore[attr-defined]
-        with share.session.operation("min" if smallest else "max"):
-            value, _ = (mpc.min_along if smallest else mpc.max_along)(share, -1)
-        out = wrap(retag(value, x.dtype))
-        ctx.save_for_backward(x, out)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        x, out = (tensor._share for tensor in ctx.saved_tensors)
-        with x.session.operation("max_backward"):
-            winners = mpc.equal(x, out.map(lambda part: part.unsqueeze(-1)))
-        spread: LinearMap = lambda g: evenly(g, winners)  # noqa: E731
-        gathered: LinearMap = lambda g: average(g, winners)  # noqa: E731
-        return _Linear.apply(gradients[0], "max_backward", spread, gathered), None
-
-
-def _index(share: Share, path: mpc.Path) -> Share:
-    if not path.levels:
-        size = share.shape[:-1]
-        return filled(share, size, 0, torch.int64)
-    return path.index()
 
 
 def _flattened(x: Tensor, dims: list[int]) -> Tensor:
@@ -107,12 +39,18 @@ def _flattened(x: Tensor, dims: list[int]) -> Tensor:
     return x.permute((*kept, *dims)).reshape((*size, prod(x.shape[d] for d in dims)))
 
 
-def _extremum(x: Any, dims: list[int], keepdim: bool, smallest: bool, box: list[Any]) -> Any:
-    return _restored(_Along.apply(_flattened(x, dims), smallest, box), x, dims, keepdim)
+def _extremum(name: str, x: Any, dims: list[int], keepdim: bool) -> tuple[Any, Any]:
+    """(values, positions)."""
+    verb = mpc.min_along if name.endswith("min") else mpc.max_along
+    value, path = chosen(_flattened(x, dims), name, lambda share: verb(share, -1))
+    value = _restored(value, x, dims, keepdim)
+    return value, index_of(x, name, path).view(value.shape)
 
 
-def _extremum_over(x: Any, dims: list[int], keepdim: bool, smallest: bool) -> Any:
-    return _restored(_Over.apply(_flattened(x, dims), smallest), x, dims, keepdim)
+def _extremum_over(name: str, x: Any, dims: list[int], keepdim: bool) -> Any:
+    verb = mpc.min_along if name.endswith("min") else mpc.max_along
+    value = Shared.apply(_flattened(x, dims), name, lambda share: verb(share, -1)[0])
+    return _restored(value, x, dims, keepdim)
 
 
 def _restored(out: Any, x: Any, dims: list[int], keepdim: bool) -> Any:
@@ -120,12 +58,12 @@ def _restored(out: Any, x: Any, dims: list[int], keepdim: bool) -> Any:
     return out.view([1 if d in dims else n for d, n in enumerate(x.shape)]) if keepdim else out
 
 
-def _along_dims(name: str, smallest: bool) -> Callable[..., Any]:
+def _along_dims(name: str) -> Callable[..., Any]:
     """amax and amin."""
 
     def handler(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
         _check(name, input, dim)
-        return _extremum_over(input, dims_of(input._share, dim), keepdim, smallest)
+        return _extremum_over(name, input, dims_of(input._share, dim), keepdim)
 
     return handler
 
@@ -137,12 +75,12 @@ def _check(name: str, x: Any, *dim: Any) -> None:
         getattr(torch, name)(torch.zeros(x.shape, dtype=x.dtype), *dim)
 
 
-for _name, _smallest in (("amax", False), ("amin", True)):
+for _name in ("amax", "amin"):
     for _function in (getattr(torch, _name), getattr(Tensor, _name)):
-        FRONT[_function] = _along_dims(_name, _smallest)
+        FRONT[_function] = _along_dims(_name)
 
 
-def _max_or_min(name: str, smallest: bool, elementwise: Callable[..., Any]) -> Callable[..., Any]:
+def _max_or_min(name: str, elementwise: Callable[..., Any]) -> Callable[..., Any]:
     """max(x), max(x, dim) -> (values, indices), max(x, other)."""
 
     def handler(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
@@ -150,68 +88,36 @@ def _max_or_min(name: str, smallest: bool, elementwise: Callable[..., Any]) -> C
             return elementwise(input, dim if other is None else other)
         _check(name, input, *([] if dim is None else [dim]))
         if dim is None:
-            return _extremum_over(input, list(range(input.dim())), False, smallest)
-        dims, box = dims_of(input._share, dim), []  # type: ignore[var-annotated]
-        values = _extremum(input, dims, keepdim, smallest, box)
-        with input._share.session.operation(name):
-            index = wrap(_index(*box[0]))
-        return Extremum(values, index.view(values.shape))
+            return _extremum_over(name, input, list(range(input.dim())), False)
+        return Extremum(*_extremum(name, input, dims_of(input._share, dim), keepdim))
 
     return handler
 
 
-FRONT[torch.max] = FRONT[Tensor.max] = _max_or_min("max", False, torch.maximum)
-FRONT[torch.min] = FRONT[Tensor.min] = _max_or_min("min", True, torch.minimum)
+FRONT[torch.max] = FRONT[Tensor.max] = _max_or_min("max", torch.maximum)
+FRONT[torch.min] = FRONT[Tensor.min] = _max_or_min("min", torch.minimum)
 
 
-def _position(name: str, smallest: bool) -> Callable[..., Any]:
+def _position(name: str) -> Callable[..., Any]:
     def handler(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         _check(name, input, dim)
         with torch.no_grad():
-            box: list[Any] = []
-            dims = dims_of(input._share, dim)
-            values = _extremum(input, dims, keepdim, smallest, box)
-            with input._share.session.operation(name):
-                index = wrap(_index(*box[0]))
-        if dim is None and keepdim:
-            return index.view([1] * input.dim())
-        return index.view(values.shape)
+            _, index = _extremum(name, input, dims_of(input._share, dim), keepdim)
+        return index
 
     return handler
 
 
-FRONT[torch.argmax] = FRONT[Tensor.argmax] = _position("argmax", False)
-FRONT[torch.argmin] = FRONT[Tensor.argmin] = _position("argmin", True)
+FRONT[torch.argmax] = FRONT[Tensor.argmax] = _position("argmax")
+FRONT[torch.argmin] = FRONT[Tensor.argmin] = _position("argmin")
 
 
 # Max pooling
 
 
-class _MaxPool(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Any, windows: AnyWindows, box: list[Any]) -> Tensor:
-        share = x._share
-        ctx.windows = windows
-        with share.session.operation("max_pool"):
-            value, ctx.path = max_pool(share, windows)
-        box.append(ctx.path)
-        return wrap(value)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        path, windows = ctx.path, ctx.windows
-        spread: LinearMap = lambda g: max_pool_backward(g, path, windows)  # noqa: E731
-        picked: LinearMap = lambda g: max_pool_picked(g, path, windows)  # noqa: E731
-        return _Linear.apply(gradients[0], "max_pool_backward", spread, picked), None, None
-
-
 def _pooled(x: Any, windows: AnyWindows, return_indices: bool) -> Any:
-    box: list[Any] = []
-    out = _MaxPool.apply(x, windows, box)
-    if not return_indices:
-        return out
-    with x._share.session.operation("max_pool"):
-        return out, wrap(pool_index(box[0], windows))
+    out, places = chosen(x, "max_pool", lambda share: max_pool(share, windows))
+    return (out, index_of(x, "max_pool", places)) if return_indices else out
 
 
 def _max_pool_nd(n: int) -> Callable[..., Any]:
@@ -267,11 +173,3 @@ def _adaptive_nd(n: int) -> Callable[..., Any]:
 
 for _n in (1, 2, 3):
     FRONT[getattr(F, f"adaptive_max_pool{_n}d")] = _adaptive_nd(_n)
-
-
-@front(F.one_hot)
-def one_hot(tensor: Any, num_classes: int = -1) -> Any:
-    """A secret index as a secret one-hot row: index == 0, 1, ..., n - 1."""
-    if num_classes < 0:
-        raise ValueError("one_hot of a secret index needs num_classes: the largest index is secret")
-    return (tensor.unsqueeze(-1) == torch.arange(num_classes)).to(torch.int64)

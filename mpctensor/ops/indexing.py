@@ -1,4 +1,4 @@
-"""Reading and writing at public positions; a secret index or mask is refused, with what to do.
+"""Reading and writing at public positions; secret ones are read in `front`, or refused with advice.
 
 Everything here is linear with public structure, so each party applies it to its own part.
 """
@@ -34,8 +34,9 @@ def _public_index(*indices: Any) -> None:
                     " use torch.where(mask, x, other) or multiply by the mask"
                 )
             raise SecretLeakError(
-                "`index` is secret, and what is looked up there would show it: multiply with a"
-                " one-hot encoding ((index.unsqueeze(-1) == torch.arange(n)) @ x), or decrypt() it"
+                "`index` is secret, and where it points would show it: gather and take_along_dim"
+                " read at secret positions, a product with F.one_hot(index, n) (a one-hot encoding)"
+                " writes there; or decrypt() it"
             )
 
 
@@ -64,8 +65,8 @@ for _overload in (
 def embedding(weight: Share, indices: Any, *options: Any, **named: Any) -> Share:
     if not isinstance(weight, Share) or isinstance(indices, Share):
         raise SecretLeakError(
-            "`input` is secret, and the row of the embedding would show it: multiply a one-hot"
-            " encoding ((input.unsqueeze(-1) == torch.arange(n)).float()) with the table"
+            "`input` is secret, and the row of the embedding would show it: use F.embedding itself,"
+            " or multiply F.one_hot(input, n).float() with the table"
         )
     return weight.map(lambda part: aten.embedding.default(part, indices))
 

@@ -24,7 +24,7 @@ from .registry import implements
 aten = torch.ops.aten
 
 LOWEST = -(1 << 60)  # ring element that loses against every value: the padding of a maximum
-PATH = "pool path"
+MAXIMA = "pool maxima"
 
 
 def numbers(values: Any, n: int) -> tuple[int, ...]:
@@ -197,10 +197,31 @@ def windows_of(
 # Maximum
 
 
-def max_pool(x: Share, windows: AnyWindows) -> tuple[Share, mpc.Path]:
-    """(the maximum of every window, the path to it)."""
-    candidates = _candidates(x, windows)
-    return mpc.max_along(candidates, -1)
+@dataclass(frozen=True)
+class Maxima:
+    """The path to the maximum of every window."""
+
+    path: mpc.Path
+    windows: AnyWindows
+
+    def route(self, gradient: Share) -> Share:
+        return self.path.route(gradient).map(self.windows.fold)
+
+    def pick(self, x: Share) -> Share:
+        """The elements of x at the places of the maxima: the transpose of `route`."""
+        return self.path.pick(x.map(lambda part: _elements(part, self.windows)))
+
+    def index(self) -> Share:
+        """Flat positions in the unpadded input (secret int64), as torch's return_indices."""
+        windows = self.windows
+        target = (*windows.lead, *windows.output, prod(windows.kernel))
+        return self.path.choose(_positions(windows).expand(target).contiguous())
+
+
+def max_pool(x: Share, windows: AnyWindows) -> tuple[Share, Maxima]:
+    """(the maximum of every window, where they are)."""
+    value, path = mpc.max_along(_candidates(x, windows), -1)
+    return value, Maxima(path, windows)
 
 
 def _candidates(x: Share, windows: AnyWindows) -> Share:
@@ -219,26 +240,11 @@ def _candidates(x: Share, windows: AnyWindows) -> Share:
     return padded.map(lambda part: windows.view(part).contiguous())
 
 
-def max_pool_backward(gradient: Share, path: mpc.Path, windows: AnyWindows) -> Share:
-    return path.route(gradient).map(windows.fold)
-
-
-def max_pool_picked(x: Share, path: mpc.Path, windows: AnyWindows) -> Share:
-    """The elements of x at the places of the maxima: the transpose of `max_pool_backward`."""
-    return path.pick(x.map(lambda part: _elements(part, windows)))
-
-
 def _elements(part: Tensor, windows: AnyWindows) -> Tensor:
     """(*lead, *output, K), zeros where padding lies."""
     if isinstance(windows, Covering):
         return windows.candidates(part)
     return windows.view(windows.pad(part, 0)).contiguous()
-
-
-def pool_index(path: mpc.Path, windows: AnyWindows) -> Share:
-    """Flat positions in the unpadded input (secret int64), as torch's return_indices has them."""
-    target = (*windows.lead, *windows.output, prod(windows.kernel))
-    return path.choose(_positions(windows).expand(target).contiguous())
 
 
 def _positions(windows: AnyWindows) -> Tensor:
@@ -269,9 +275,9 @@ def max_pool3d(
 
 
 def _max_pool_with_indices(x: Share, windows: AnyWindows) -> tuple[Share, Share]:
-    value, path = max_pool(x, windows)
-    index = pool_index(path, windows)
-    index.facts.derived[PATH] = (path, windows)
+    value, maxima = max_pool(x, windows)
+    index = maxima.index()
+    index.facts.derived[MAXIMA] = maxima
     return value, index
 
 
@@ -279,8 +285,8 @@ def _max_pool_with_indices(x: Share, windows: AnyWindows) -> tuple[Share, Share]
     aten.max_pool2d_with_indices_backward.default, aten.max_pool3d_with_indices_backward.default
 )
 def max_pool_with_indices_backward(gradient: Share, *arguments: Any) -> Share:
-    path, windows = arguments[-1].facts.derived[PATH]
-    return max_pool_backward(gradient, path, windows)
+    maxima: Maxima = arguments[-1].facts.derived[MAXIMA]
+    return maxima.route(gradient)
 
 
 # Average

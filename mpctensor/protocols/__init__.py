@@ -8,6 +8,7 @@ sees requests only and colludes with no party.
 from .agreement import Agreement
 from .announcement import announce
 from .bits import bit_mul, both, differ, duplicate, either, invert, select
+from .buckets import count_reached
 from .linear import (
     add,
     add_scalar,
@@ -24,7 +25,9 @@ from .linear import (
     total,
 )
 from .maximum import Path, max_along, min_along
+from .one_hot import OneHot, one_hot
 from .opening import masked, same_session
+from .order import Selection, ordered
 from .product import conv, conv_input, conv_weight, matmul, mul, square
 from .rectify import (
     absolute,
@@ -43,6 +46,7 @@ from .rectify import (
 )
 from .reveal import reveal, reveal_value
 from .rounding import ceil, floor, trunc
+from .running import Prefixes, running
 from .smooth import (
     arccos,
     arcsin,
@@ -78,7 +82,10 @@ from .truncation import truncate
 
 __all__ = [
     "Agreement",
+    "OneHot",
     "Path",
+    "Prefixes",
+    "Selection",
     "absolute",
     "add",
     "add_scalar",
@@ -100,6 +107,7 @@ __all__ = [
     "conv_weight",
     "cos",
     "cosh",
+    "count_reached",
     "differ",
     "divide",
     "duplicate",
@@ -129,6 +137,8 @@ __all__ = [
     "negative",
     "nonnegative",
     "octave",
+    "one_hot",
+    "ordered",
     "positive",
     "power",
     "ramp",
@@ -140,6 +150,7 @@ __all__ = [
     "reveal",
     "reveal_value",
     "rsqrt",
+    "running",
     "same_session",
     "scaled",
     "select",

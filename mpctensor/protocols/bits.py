@@ -120,7 +120,7 @@ def bit_mul(bit: Share, x: Share) -> Share:
         bit, x = x, bit
     made = masked_bit(bit)
     if made is None or x.public is not None or bit.public is not None:
-        return _shown_as(x, mul(bit, x))
+        return shown_as(x, mul(bit, x))
     if bit.shape != x.shape:
         bit, x = expanded(bit, x)
     other = masked_bit(x)
@@ -141,7 +141,7 @@ def bit_mul(bit: Share, x: Share) -> Share:
     return Share.make(session, x.each(finish), x.dtype, x.scale, x.unit, shown=x.shown)
 
 
-def _shown_as(x: Share, product: Share) -> Share:
+def shown_as(x: Share, product: Share) -> Share:
     """A product with a bit, which has no digits but those of x."""
     if product.scale == x.scale:
         product.facts.shown = x.shown

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..session import Session
 from ..share import Share
 from .bits import bit_mul, select
 from .linear import add, concatenate, constant, neg, sub
@@ -20,12 +21,14 @@ from .rectify import relu
 class Path:
     """Which of K candidates won: per level of the tree, the bits [right > left] (K' / 2, *rest).
 
-    dim: the dimension of the input that was reduced. size: K.
+    dim: the dimension of the input that was reduced. size: K. rest: the reduced shape.
     """
 
+    session: Session
     levels: tuple[Share, ...]
     dim: int
     size: int
+    rest: torch.Size
 
     def route(self, g: Share) -> Share:
         """Spread g (the reduced shape, without dim) to the winners; zeros elsewhere.
@@ -40,9 +43,7 @@ class Path:
 
     def index(self) -> Share:
         """The winners' positions along dim (int64, the reduced shape)."""
-        if not self.levels:
-            raise ValueError("a maximum over one candidate has no path")
-        rest = self.levels[0].shape[1:]
+        rest = self.rest
         positions = torch.arange(self.size).view(-1, *[1] * len(rest)).expand(self.size, *rest)
         return self._choose(positions)
 
@@ -56,7 +57,7 @@ class Path:
         return self._down(x.map(lambda part: part.movedim(dim, 0).contiguous()))
 
     def _choose(self, candidates: torch.Tensor) -> Share:
-        return self._down(constant(self.levels[0].session, candidates.contiguous()))
+        return self._down(constant(self.session, candidates.contiguous()))
 
     def _down(self, current: Share) -> Share:
         for level in self.levels:
@@ -84,7 +85,8 @@ def max_along(x: Share, dim: int) -> tuple[Share, Path]:
         more, bit = relu(sub(right, left), fuse=False)
         levels.append(bit)
         current = _append(add(left, more), rest)
-    return current.map(lambda part: part.squeeze(0)), Path(tuple(levels), dim, size)
+    value = current.map(lambda part: part.squeeze(0))
+    return value, Path(x.session, tuple(levels), dim, size, value.shape)
 
 
 def min_along(x: Share, dim: int) -> tuple[Share, Path]:

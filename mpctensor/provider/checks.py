@@ -29,6 +29,7 @@ MOST_EXPONENT = 128
 MOST_VALUE_BITS = 256  # of a dealt exponential: phases that no argument has may leave the ring
 MOST_HARMONICS = 64
 MOST_HARMONIC_BITS = 52
+MOST_ROW_BITS = 32
 
 
 def check(request: Request, limits: Limits) -> None:
@@ -218,6 +219,12 @@ def _check_shifted_product(request: Request, limits: Limits) -> None:
     integer("shift", shift, 1, 63)
 
 
+def _check_one_hot(request: Request, limits: Limits) -> None:
+    _check_masks(request, limits, 1)
+    (bits,) = fields("params", request.params, "bits")
+    integer("bits", bits, 1, MOST_ROW_BITS + 1)
+
+
 CHECKS: dict[str, Check] = {
     "product": _check_product,
     "square": _check_square,
@@ -228,4 +235,5 @@ CHECKS: dict[str, Check] = {
     "exponentials": _check_exponentials,
     "harmonics": _check_harmonics,
     "shifted_product": _check_shifted_product,
+    "one_hot": _check_one_hot,
 }

@@ -33,6 +33,7 @@ from .requests import (
     Request,
     threshold_stream,
 )
+from .rows import DEALS as ROWS_OF_MASKS
 from .smooth import DEALS as SMOOTH
 
 
@@ -161,5 +162,6 @@ DEALERS: dict[str, Callable[[Dealer, Request], list[Tensor]]] = {
     "open_shift": _deal_open_shift,
     "open_divide": _deal_open_divide,
     **dict.fromkeys(DIGITS, _deal_compare),
+    **ROWS_OF_MASKS,
     **SMOOTH,
 }

@@ -5,6 +5,7 @@ import torch
 
 from mpctensor import protocols as mpc
 from mpctensor.errors import SessionError
+from mpctensor.protocols.order import _by_network
 from mpctensor.provider import Dealer, Request
 from mpctensor.session import Session
 from mpctensor.share import ABSENT, Share
@@ -30,6 +31,9 @@ PROGRAMS = {
     "bit times bit": lambda s: mpc.both(mpc.positive(x_of(s, 9)), mpc.negative(x_of(s, 9))),
     "max": lambda s: mpc.max_along(x_of(s, 3, 5), 1)[0],
     "argmax": lambda s: mpc.max_along(x_of(s, 3, 5), 1)[1].index(),
+    "ordered": lambda s: mpc.ordered(x_of(s, 3, 5), 1, 4)[0],
+    "network": lambda s: _by_network(x_of(s, 2, 6), 0, 6, True)[0],
+    "running": lambda s: mpc.running(x_of(s, 3, 5))[0],
     "route": lambda s: mpc.max_along(x_of(s, 3, 5), 1)[1].route(x_of(s, 3)),
 }
 

@@ -188,6 +188,10 @@ BAD: list[tuple[Request, str]] = [
     (asked("harmonics", (mask(6),), 1 << 64, 1, 1), "`multiplier` is 18446744073709551616"),
     (asked("harmonics", (mask(6),), 1, 65, 1), "`count` is 65"),
     (asked("harmonics", (mask(6),), 1, 1, 53), "`bits` is 53"),
+    (asked("one_hot", (mask(6),), 0), "`bits` is 0"),
+    (asked("one_hot", (mask(6),), 33), "`bits` is 33"),
+    (asked("one_hot", (mask(6),), 32), "bytes dealt, more than"),
+    (asked("one_hot", (mask(6), mask(6)), 3), "it has 2 operands; it takes 1"),
 ]
 
 
