@@ -8,6 +8,7 @@ from . import (
     compare,
     convolution,
     creation,
+    ctc,
     gates,
     indexing,
     layout,
@@ -19,6 +20,7 @@ from . import (
     power,
     reduce,
     refusals,
+    resize,
     rounding,
     smooth,
 )
@@ -28,6 +30,7 @@ __all__ = [
     "compare",
     "convolution",
     "creation",
+    "ctc",
     "gates",
     "indexing",
     "layout",
@@ -39,6 +42,7 @@ __all__ = [
     "power",
     "reduce",
     "refusals",
+    "resize",
     "rounding",
     "smooth",
 ]

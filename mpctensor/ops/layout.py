@@ -6,7 +6,6 @@ Views alias the storage and so keep what is known about it; copies carry the sca
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
 import torch
@@ -225,26 +224,3 @@ def view_dtype(x: Share, dtype: torch.dtype) -> Share:
 
 def _no_reinterpretation(x: Share, dtype: torch.dtype) -> Share:
     raise TypeError(f"a secret {x.dtype} has no bits to be read as {dtype}; use .to({dtype})")
-
-
-def _upsampled_gradient(overload: Any) -> Callable[..., Share]:
-    """Nearest upsampling repeats elements; its gradient adds what the copies got."""
-
-    def handler(gradient: Share, output: list[int], size: list[int], *scales: Any) -> Share:
-        inner = size[2:]
-        positions = torch.arange(prod(inner), dtype=torch.float64).view(1, 1, *inner)
-        source = overload(positions, output, *scales).to(torch.int64).view(-1)
-
-        def added(part: Tensor) -> Tensor:
-            flat = torch.zeros((size[0] * size[1], prod(inner)), dtype=torch.int64)
-            return flat.index_add_(1, source, part.reshape(size[0] * size[1], -1)).view(size)
-
-        return gradient.map(added)
-
-    return handler
-
-
-for _n in (1, 2, 3):
-    ATEN[getattr(aten, f"upsample_nearest{_n}d_backward").default] = _upsampled_gradient(
-        getattr(aten, f"upsample_nearest{_n}d").default
-    )
