@@ -6,12 +6,15 @@ show a value; everything else is an aten op in `ops`.
 
 from . import (
     attention,
+    bags,
     distances,
     finite,
     losses,
+    margins,
     maxima,
     order,
     packing,
+    pieces,
     positions,
     recurrent,
     refusals,
@@ -23,12 +26,15 @@ from . import (
 
 __all__ = [
     "attention",
+    "bags",
     "distances",
     "finite",
     "losses",
+    "margins",
     "maxima",
     "order",
     "packing",
+    "pieces",
     "positions",
     "recurrent",
     "refusals",

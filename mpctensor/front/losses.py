@@ -167,10 +167,6 @@ def cross_entropy(
         raise UnsupportedOperationError(
             "`cross_entropy` of plain predictions with a secret target: encrypt the predictions too"
         )
-    if isinstance(weight, SharedTensor):
-        raise UnsupportedOperationError(
-            "`cross_entropy` with secret class weights: pass public ones"
-        )
     x: Any = input
     goal: Any = target
     if input.dim() == 1:
@@ -194,7 +190,7 @@ def _with_probabilities(
     if smoothing:
         target = target * (1 - smoothing) + smoothing / x.shape[1]
     if weight is not None:
-        target = target * _per_class(weight, x)
+        target = target * _weighed(torch.ones(x.shape), weight)
     return _reduced(
         _CrossEntropy.apply(x, target), reduction, Fraction(x.numel(), x.shape[1]), single
     )
@@ -210,17 +206,56 @@ def _with_indices(
             f"Expected input batch_size ({x.shape[0]}) to match target batch_size"
             f" ({target.shape[0]})."
         )
-    weights = picking(x._share, target, weight, ignore)
-    total = exact(float(weights.sum()))
+    goal = _weighed(picking(x._share, target, ignore), weight)
+    total = _total_of(goal)
     if smoothing:
         used = (target != ignore).to(torch.float64).unsqueeze(1)
-        share = torch.ones(x.shape[1], dtype=torch.float64) if weight is None else weight.double()
-        weights = weights * (1 - smoothing) + used * _per_class(share, x) * (smoothing / x.shape[1])
-    return _reduced(_CrossEntropy.apply(x, weights), reduction, total, single)
+        even = _weighed(used.expand(x.shape), weight)
+        goal = goal * (1 - smoothing) + even * (smoothing / x.shape[1])
+    return _reduced(_CrossEntropy.apply(x, goal), reduction, total, single)
 
 
-def _per_class(weight: Tensor, x: Any) -> Tensor:
-    return weight.view(1, -1, *[1] * (x.dim() - 2))
+def _total_of(goal: Any) -> Any:
+    """The total weight: a fraction, or a secret where the weights are."""
+    return goal.sum() if isinstance(goal, SharedTensor) else exact(float(goal.sum()))
+
+
+def _weighed(mask: Tensor, weight: Any) -> Any:
+    """A public mask (N, C, *) times the weights of the classes; a secret where they are."""
+    if weight is None:
+        return mask
+    secret = isinstance(weight, SharedTensor)
+    mask, weight = (mask.to(weight.dtype), weight) if secret else (mask, weight.double())
+    return mask * weight.view(1, -1, *[1] * (mask.dim() - 2))
+
+
+@front(F.linear_cross_entropy)
+def linear_cross_entropy(
+    input: Any,
+    linear_weight: Any,
+    target: Any,
+    *,
+    linear_bias: Any = None,
+    weight: Any = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Any:
+    """F.cross_entropy of F.linear(input); `options`, which only save memory, are not heeded."""
+    size = (*input.shape[:-1], *linear_weight.shape[:-1])
+    if tuple(target.shape) == size and ignore_index is not None:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    bias = None if linear_bias is None else linear_bias.reshape(-1)
+    logits = F.linear(input, linear_weight.flatten(0, -2), bias).reshape(size)
+    return cross_entropy(
+        logits,
+        target,
+        weight,
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+    )
 
 
 def _refuse_secret_index() -> None:
@@ -264,9 +299,13 @@ class _Spread(torch.autograd.Function):
         return _Reduce.apply(gradients[0], ctx.count), None, None
 
 
-def _reduced(losses: Any, reduction: str, count: Fraction, single: bool) -> Any:
+def _reduced(losses: Any, reduction: str, count: Any, single: bool) -> Any:
     if reduction == "none":
         return losses.squeeze(0) if single else losses
     if reduction not in ("mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
-    return _Reduce.apply(losses, total_of(count) if reduction == "mean" else Fraction(1))
+    if reduction == "sum":
+        return _Reduce.apply(losses, Fraction(1))
+    if isinstance(count, SharedTensor):
+        return _Reduce.apply(losses, Fraction(1)) / count
+    return _Reduce.apply(losses, total_of(count))

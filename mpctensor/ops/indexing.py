@@ -14,8 +14,11 @@ from torch import Tensor
 from .. import protocols as mpc
 from ..errors import SecretLeakError
 from ..share import Share
+from .creation import write
 from .layout import together
 from .operands import as_dtype, filled, result_dtype, retag, scalar, shares_of, term
+from .pointwise import div, scaled, sub
+from .reduce import vector_norm
 from .registry import ATEN, implements
 
 aten = torch.ops.aten
@@ -78,14 +81,35 @@ def embedding_backward(
     _public_index(indices)
     flat = indices.reshape(-1)
     keep = (flat != padding).to(torch.int64)
-    if scale:
-        raise NotImplementedError("embedding with scale_grad_by_freq")
 
     def scattered(part: Tensor) -> Tensor:
         rows = part.reshape(flat.numel(), part.shape[-1]) * keep.unsqueeze(1)
         return torch.zeros(count, part.shape[-1], dtype=torch.int64).index_add_(0, flat, rows)
 
-    return gradient.map(scattered)
+    total = gradient.map(scattered)
+    if not scale:
+        return total
+    often = flat.bincount(minlength=count).clamp(min=1)
+    return retag(div(total, often.unsqueeze(1)), gradient.dtype)
+
+
+@implements(aten.embedding_renorm_.default)
+def embedding_renorm_(weight: Share, indices: Any, max_norm: float, norm_type: float) -> Share:
+    """Rows of a table that are looked up, made no longer than max_norm; shorter ones do not move.
+
+    row + [norm > max_norm] row (max_norm / max(norm, max_norm) - 1).
+    """
+    _public_index(indices)
+    used = indices.unique()
+    rows = weight.map(lambda part: part[used])
+    norms = vector_norm(rows, norm_type, [1], True)
+    held, longer = mpc.maximum(term(norms, max_norm), norms)
+    shrunk = sub(scaled(mpc.reciprocal(held), max_norm), 1)
+    change = mpc.mul(rows, mpc.bit_mul(longer, shrunk))
+    table = together(
+        lambda parts: parts[0].index_put((used,), parts[1]), weight, mpc.add(rows, change)
+    )
+    return write(weight, retag(table, weight.dtype))
 
 
 # Writing

@@ -14,7 +14,7 @@ from ..share import Share
 from .compare import absolute, sign
 from .gates import softplus_of
 from .operands import exact, factor, filled, retag, shares_of, term
-from .pointwise import mul, product, scaled, sub
+from .pointwise import div, mul, product, scaled, sub
 from .reduce import one_of
 from .registry import implements
 
@@ -111,8 +111,8 @@ def _check_classes(target: Any) -> None:
         )
 
 
-def picking(x: Share, target: Tensor, weight: Any, ignore: int) -> Tensor:
-    """Public weights that pick each sample's class: 0 for ignored ones. Shaped as x: (N, C, *)."""
+def picking(x: Share, target: Tensor, ignore: int) -> Tensor:
+    """Public 1 at each sample's class, 0 elsewhere and for ignored ones. Shaped as x: (N, C, *)."""
     classes = x.shape[1] if len(x.shape) > 1 else x.shape[0]
     dim = 1 if len(x.shape) > 1 else 0
     used = target != ignore
@@ -120,12 +120,7 @@ def picking(x: Share, target: Tensor, weight: Any, ignore: int) -> Tensor:
     if index.numel() and (int(index.min()) < 0 or int(index.max()) >= classes):
         raise IndexError(f"Target {int(index.max())} is out of bounds.")
     picked = torch.zeros(tuple(x.shape), dtype=torch.float64)
-    picked.scatter_(dim, index.unsqueeze(dim), used.to(torch.float64).unsqueeze(dim))
-    if weight is None:
-        return picked
-    shape = [1] * len(x.shape)
-    shape[dim] = classes
-    return picked * weight.to(torch.float64).view(shape)
+    return picked.scatter_(dim, index.unsqueeze(dim), used.to(torch.float64).unsqueeze(dim))
 
 
 def total_of(weights: float | Fraction) -> Fraction:
@@ -138,28 +133,38 @@ def total_of(weights: float | Fraction) -> Fraction:
     return weights if isinstance(weights, Fraction) else exact(weights)
 
 
-def _plain_weight(weight: Any) -> None:
+def _class_dim(x: Share) -> int:
+    return 1 if len(x.shape) > 1 else 0
+
+
+def _weighed(x: Share, target: Tensor, weight: Any, ignore: int) -> Any:
+    """The weight of each sample's class where it stands in x; a secret if the weights are."""
+    picked = picking(x, target, ignore)
+    if weight is None:
+        return picked
+    size = [1] * len(x.shape)
+    size[_class_dim(x)] = x.shape[_class_dim(x)]
     if isinstance(weight, Share):
-        raise NotImplementedError("secret class weights")
+        return retag(mul(weight.map(lambda part: part.view(size)), picked), weight.dtype)
+    return picked * weight.to(torch.float64).view(size)
 
 
 @implements(aten.nll_loss_forward.default, aten.nll_loss2d_forward.default)
 def nll_loss(
     x: Share, target: Any, weight: Any, reduction: int, ignore: int
 ) -> tuple[Share, Share]:
-    """-weight[t] x[t], and the total of the weights."""
+    """-weight[t] x[t], and the total of the weights, a secret where the weights are."""
     _check_classes(target)
-    _plain_weight(weight)
-    picked = picking(x, target, weight, ignore)
-    dim = 1 if len(x.shape) > 1 else 0
-    losses = mpc.neg(mpc.total(mul(x, picked), [dim]))
-    total = float(picked.sum())
-    total_weight = filled(x, (), total, x.dtype)
-    losses = retag(losses, x.dtype)
+    weights = _weighed(x, target, weight, ignore)
+    losses = retag(mpc.neg(mpc.total(mul(x, weights), [_class_dim(x)])), x.dtype)
+    secret = isinstance(weights, Share)
+    total = mpc.total(weights) if secret else filled(x, (), float(weights.sum()), x.dtype)
     if reduction == NONE:
-        return losses, total_weight
+        return losses, total
     out = mpc.total(losses)
-    return (scaled(out, 1 / total_of(total)) if reduction == MEAN else out), total_weight
+    if reduction == MEAN:
+        out = div(out, total) if secret else scaled(out, 1 / total_of(float(weights.sum())))
+    return out, total
 
 
 @implements(aten.nll_loss_backward.default, aten.nll_loss2d_backward.default)
@@ -167,14 +172,17 @@ def nll_loss_backward(
     gradient: Any, x: Share, target: Tensor, weight: Any, reduction: int, ignore: int, total: Any
 ) -> Share:
     _check_classes(target)
-    picked = picking(x, target, weight, ignore)
-    if reduction == MEAN:
-        picked = picked / picked.sum()
+    weights = _weighed(x, target, weight, ignore)
     gradient = factor(x, gradient)
     if reduction == NONE:
-        dim = 1 if len(x.shape) > 1 else 0
+        dim = _class_dim(x)
         gradient = gradient.map(lambda part: part.unsqueeze(dim))
-    return retag(mul(gradient, -picked), x.dtype)
+    if reduction == MEAN:
+        if isinstance(weights, Share):
+            gradient = div(gradient, total)
+        else:
+            weights = weights / weights.sum()
+    return retag(mpc.neg(mul(gradient, weights)), x.dtype)
 
 
 # Logistic losses

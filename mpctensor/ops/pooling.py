@@ -424,9 +424,17 @@ def adaptive_avg_pool(x: Share, output: Sequence[int]) -> Share:
     return _adaptive(x, [_covering(i, o) for i, o in zip(spatial, output, strict=True)], False)
 
 
-@implements(aten._adaptive_avg_pool2d_backward.default, aten._adaptive_avg_pool3d_backward.default)
-def adaptive_avg_pool_backward(gradient: Share, x: Any) -> Share:
-    n = 2 if len(x.shape) < 5 else 3
+@implements(aten._adaptive_avg_pool2d_backward.default)
+def adaptive_avg_pool2d_backward(gradient: Share, x: Any) -> Share:
+    return _adaptive_backward(gradient, x, 2)
+
+
+@implements(aten._adaptive_avg_pool3d_backward.default)
+def adaptive_avg_pool3d_backward(gradient: Share, x: Any) -> Share:
+    return _adaptive_backward(gradient, x, 3)
+
+
+def _adaptive_backward(gradient: Share, x: Any, n: int) -> Share:
     pairs = zip(x.shape[-n:], gradient.shape[-n:], strict=True)
     return _adaptive(gradient, [_covering(i, o) for i, o in pairs], True)
 

@@ -22,7 +22,7 @@ from .operands import (
     shares_of,
     term,
 )
-from .pointwise import GRAIN, add, rsub, scaled, sub
+from .pointwise import GRAIN, add, mul, rsub, scaled, sub
 from .registry import implements
 
 aten = torch.ops.aten
@@ -141,3 +141,13 @@ def tanh_backward(gradient: Any, y: Share) -> Share:
     """g (1 - y^2)."""
     one = filled(y, (), 1, y.dtype)
     return mpc.mul(factor(y, gradient), mpc.sub(one, mpc.square(y)))
+
+
+@implements(aten.xlogy.Tensor, aten.xlogy.Scalar_Self, aten.xlogy.Scalar_Other)
+def xlogy(x: Any, y: Any) -> Share:
+    """x log(y), 0 where x is; the logarithm of 0 rests at that of the smallest unit."""
+    like = shares_of(x, y)[0]
+    if isinstance(y, Share):
+        return mul(retag(mpc.log(as_float(y)), float_dtype(y)), x)
+    least = 1 / max(like.unit, like.session.unit)
+    return mul(x, torch.as_tensor(y, dtype=torch.float32).clamp(min=least).log())

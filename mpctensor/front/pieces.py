@@ -1,0 +1,144 @@
+"""Functions that torch writes with a comparison, a branch or a copy too many, by fewer pieces.
+
+Autograd records the pieces, so gradients of any order are torch's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf, log, pi, prod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..ops.pooling import numbers
+from ..ops.registry import FRONT, front
+from ..tensor import SharedTensor
+from . import maxima  # noqa: F401 (enters the max pools)
+
+
+@front(F.rrelu, torch.rrelu)
+def rrelu(
+    input: Any,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Any:
+    """x where x > 0, else a slope times x; while training the slopes are public random numbers."""
+    if lower > upper:
+        raise ValueError(f"lower={lower} must not exceed upper={upper}")
+    if training:
+        slopes = torch.rand_like(input.detach()) * (upper - lower) + lower
+        above = F.relu(input)
+        out = above + slopes * (input - above)
+    else:
+        out = F.leaky_relu(input, (lower + upper) / 2)
+    return input.copy_(out) if inplace else out
+
+
+@front(torch.rrelu_)
+def rrelu_(
+    input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False
+) -> Any:
+    return rrelu(input, lower, upper, training, inplace=True)
+
+
+def _lp_pool(n: int) -> Any:
+    average = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[n - 1]
+    largest = FRONT[(F.max_pool1d, F.max_pool2d, F.max_pool3d)[n - 1]]
+
+    def handler(
+        input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+    ) -> Any:
+        """(sum of x^p over each window)^(1/p): neither the sign nor max(sum, 0) is worked out.
+
+        Where the sum is negative (odd p; torch gives nan) it rests at 0.
+        """
+        kernel = numbers(kernel_size, n)
+        if abs(norm_type) == inf:
+            sign = 1 if norm_type > 0 else -1
+            return sign * largest(sign * input.abs(), kernel, stride, 0, 1, ceil_mode)
+        step = kernel if stride is None else numbers(stride, n)
+        means = average(input.pow(norm_type), kernel, step, 0, ceil_mode)
+        return (means * prod(kernel)).pow(1.0 / norm_type)
+
+    return handler
+
+
+for _n in (1, 2, 3):
+    FRONT[getattr(F, f"lp_pool{_n}d")] = _lp_pool(_n)
+
+
+class _GaussianNLL(torch.autograd.Function):
+    """(log(v) + d^2 / v) / 2 through q = d / v, which keeps the digits that d^2 would lose.
+
+    The gradients are q g and (1 / v - q^2) g / 2.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, d: Any, v: Any) -> Tensor:
+        ctx.inverse = torch.reciprocal(v)
+        ctx.quotient = d * ctx.inverse
+        ctx.save_for_backward(d, v)
+        return (torch.log(v) + d * ctx.quotient) * 0.5
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (g,) = gradients
+        d, v = ctx.saved_tensors
+        inverse, q = ctx.inverse, ctx.quotient
+        if torch.is_grad_enabled():  # for gradients of gradients
+            inverse = torch.reciprocal(v)
+            q = d * inverse
+        to_v = ((inverse - q.square()) * g * 0.5).sum_to_size(v.shape)
+        return q * g, to_v
+
+
+@front(F.gaussian_nll_loss)
+def gaussian_nll_loss(
+    input: Any,
+    target: Any,
+    var: Any,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Any:
+    """(log(var) + (x - target)^2 / var) / 2, with var held above eps.
+
+    A negative variance, which torch refuses, cannot be told and counts as eps.
+    """
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not valid")
+    held = _variance(input, var, eps)
+    losses: Any = _GaussianNLL.apply(input - target, held)
+    if full:
+        losses = losses + 0.5 * log(2 * pi)
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def _has_or_lacks_one(size: Sequence[int], of: Sequence[int]) -> bool:
+    """Whether two sizes are alike, but that one dimension may be 1."""
+    differing = [n for n, m in zip(size, of, strict=False) if n != m]
+    return len(size) == len(of) and differing in ([], [1])
+
+
+def _variance(input: Any, var: Any, eps: float) -> Any:
+    """The variance, at least eps, broadcast to the input; its gradient passes the bound."""
+    if not isinstance(var, Tensor):
+        if var < 0:
+            raise ValueError("var has negative entry/entries")
+        return torch.full_like(input, max(var, eps))
+    if tuple(var.shape) == tuple(input.shape[:-1]):
+        var = var.unsqueeze(-1)
+    elif not _has_or_lacks_one(var.shape, input.shape):
+        raise ValueError("var is of incorrect size")
+    if not isinstance(var, SharedTensor) and bool((var < 0).any()):
+        raise ValueError("var has negative entry/entries")
+    with torch.no_grad():
+        missing = F.relu(eps - var)
+    return var + missing

@@ -1,0 +1,77 @@
+"""Functions that are written with fewer pieces than torch has: RReLU, LP pooling, packing."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+import mpctensor
+from tests.plaintext import assert_close, check, on_grid
+
+IMAGE = on_grid(2, 2, 5, 6)
+
+
+def test_rrelu_of_new_data():
+    check(lambda x: F.rrelu(x, 0.125, 0.375), IMAGE, ulps=2, grad_ulps=4)
+
+
+def test_rrelu_draws_slopes_between_its_bounds():
+    x = mpctensor.encrypt(torch.full((200,), -1.0).requires_grad_())
+    out = F.rrelu(x, 0.25, 0.5, training=True)
+    out.sum().backward()
+    slopes = -out.detach().decrypt()
+    assert 0.24 < slopes.min() < 0.3 and 0.45 < slopes.max() < 0.51
+    assert_close(x.grad.decrypt(), slopes, 2)
+    above = mpctensor.encrypt(torch.ones(3))
+    assert_close(F.rrelu(above, training=True, inplace=True).decrypt(), torch.ones(3), 1)
+
+
+@pytest.mark.parametrize("p", [1.5, 2, 3, float("inf")])
+def test_lp_pool(p):
+    check(lambda x: F.lp_pool2d(x, p, 2, ceil_mode=True), IMAGE.abs() + 0.5, ulps=48, grad_ulps=96)
+    check(lambda x: F.lp_pool1d(x, p, 3, 2), IMAGE[0].abs() + 0.5, ulps=48, grad_ulps=96)
+
+
+def test_lp_pool_of_nothing():
+    assert_close(
+        F.lp_pool2d(mpctensor.encrypt(IMAGE * 0), 2, 2).decrypt(), IMAGE[..., :2, :3] * 0, 2
+    )
+
+
+@pytest.mark.parametrize("p", [0, 1, 2, 3, 1.5, float("inf")])
+def test_norms(p):
+    check(lambda x: torch.linalg.vector_norm(x, p, 1), IMAGE + 3, ulps=48, grad_ulps=96)
+
+
+@pytest.mark.parametrize("secret", [(0, 1), (0,), (1,)])
+def test_xlogy(secret):
+    x = on_grid(4, 5)
+    x[0] = 0
+    check(torch.xlogy, x, on_grid(4, 5, low=0.25, high=3), secret=secret, ulps=16, grad_ulps=32)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_packing_and_padding(first):
+    def through(x):
+        packed = pack_padded_sequence(x, torch.tensor([5, 3, 2]), batch_first=first)
+        return pad_packed_sequence(packed, first, padding_value=-1.5, total_length=6)
+
+    check(through, on_grid(*((3, 5) if first else (5, 3)), 2), ulps=1, grad_ulps=2)
+
+
+@pytest.mark.parametrize("kind", [torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU])
+def test_recurrent_layers_of_packed_sequences(kind):
+    layer = kind(3, 2, bidirectional=True)
+    x = on_grid(4, 3, 3)
+
+    def run(value):
+        packed = pack_padded_sequence(value, torch.tensor([4, 2, 1]), enforce_sorted=False)
+        return pad_packed_sequence(layer(packed)[0])[0]
+
+    expected = run(x).detach()
+    mpctensor.encrypt(layer)
+    secret = mpctensor.encrypt(x.clone().requires_grad_())
+    out = run(secret)
+    out.sum().backward()
+    assert_close(out.detach().decrypt(), expected, 64)
+    assert secret.grad.decrypt()[2:, 2].eq(0).all(), "beyond a sequence's end nothing flows"
