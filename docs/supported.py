@@ -65,6 +65,7 @@ LAYERS: dict[str, list[tuple[type[nn.Module], tuple[Any, ...], tuple[int, ...]]]
         (nn.AdaptiveAvgPool3d, (3,), VOLUMES),
         (nn.LPPool1d, (2, 2), LINES),
         (nn.LPPool2d, (2, 2), IMAGES),
+        (nn.LPPool3d, (2, 2), VOLUMES),
         (nn.FractionalMaxPool2d, (2, 3), IMAGES),
     ],
     "padding and resizing": [
@@ -73,8 +74,10 @@ LAYERS: dict[str, list[tuple[type[nn.Module], tuple[Any, ...], tuple[int, ...]]]
         (nn.ReflectionPad2d, (1,), IMAGES),
         (nn.ReplicationPad2d, (1,), IMAGES),
         (nn.CircularPad2d, (1,), IMAGES),
+        (nn.CircularPad3d, (1,), VOLUMES),
         (nn.UpsamplingNearest2d, (None, 2), IMAGES),
         (nn.UpsamplingBilinear2d, (None, 2), IMAGES),
+        (nn.Upsample, (None, 1.5, "trilinear"), VOLUMES),
         (nn.PixelShuffle, (2,), IMAGES),
         (nn.PixelUnshuffle, (2,), IMAGES),
         (nn.ChannelShuffle, (2,), IMAGES),
@@ -101,6 +104,7 @@ LAYERS: dict[str, list[tuple[type[nn.Module], tuple[Any, ...], tuple[int, ...]]]
         (nn.LayerNorm, (6,), VECTORS),
         (nn.RMSNorm, (6,), VECTORS),
         (nn.LocalResponseNorm, (2,), IMAGES),
+        (nn.CrossMapLRN2d, (2,), IMAGES),
         (nn.Dropout, (), VECTORS),
         (nn.Dropout1d, (), LINES),
         (nn.Dropout2d, (), IMAGES),
@@ -115,6 +119,7 @@ LAYERS: dict[str, list[tuple[type[nn.Module], tuple[Any, ...], tuple[int, ...]]]
         (nn.LSTMCell, (6, 3), VECTORS),
         (nn.GRUCell, (6, 3), VECTORS),
         (nn.TransformerEncoderLayer, (4, 2, 8), SEQUENCES),
+        (nn.TransformerEncoder, (nn.TransformerEncoderLayer(4, 2, 8), 2), SEQUENCES),
         (nn.Embedding, (5, 3), (2, 4)),
     ],
 }
@@ -143,6 +148,22 @@ COMPOSED: dict[str, Callable[[Tensor], Any]] = {
     "diff": torch.diff,
     "cov": torch.cov,
     "interpolate": lambda x: F.interpolate(x[None], scale_factor=2),
+    "interpolate (bicubic)": lambda x: F.interpolate(
+        x[None, None], scale_factor=1.5, mode="bicubic", antialias=True
+    ),
+    "grid_sample": lambda x: F.grid_sample(x[None, None], torch.zeros(1, 2, 2, 2)),
+    "multi_head_attention": lambda x: F.multi_head_attention_forward(
+        *(x, x, x, 6, 2, torch.ones(18, 6), None, None, None, False, 0.0, torch.ones(6, 6), None),
+        need_weights=False,
+    )[0],
+    "embedding": lambda x: F.embedding(LABELS[:2], x, max_norm=1.0),
+    "embedding_bag": lambda x: F.embedding_bag(torch.tensor([[0, 2], [3, 1]]), x),
+    "pack_padded_sequence": lambda x: (
+        nn.utils.rnn.pack_padded_sequence(x[:, :, None], torch.tensor([4, 3, 2, 2, 1, 1])).data
+    ),
+    "max_unpool1d": lambda x: F.max_unpool1d(
+        *F.max_pool1d(x[None], 2, return_indices=True), kernel_size=2
+    ),
     "sort": lambda x: x.sort().values,
     "topk": lambda x: x.topk(2).values,
     "median": lambda x: x.median(),
@@ -181,6 +202,7 @@ PAIRED = {  # losses of several secret inputs
     nn.CosineEmbeddingLoss: lambda loss, x: loss(x, x + 1, SIGNS[:, 0]),
     nn.MarginRankingLoss: lambda loss, x: loss(x, x * 2, SIGNS),
     nn.TripletMarginLoss: lambda loss, x: loss(x, x + 1, x - 2),
+    nn.TripletMarginWithDistanceLoss: lambda loss, x: loss(x, x + 1, x - 2),
     nn.GaussianNLLLoss: lambda loss, x: loss(x, SIGNS, x * x + 1),
     nn.CTCLoss: lambda loss, x: loss(x[:, None].log_softmax(2), LABELS[None, 1:3], [4], [2]),
 }
@@ -278,7 +300,7 @@ def _layers() -> str:
         tried = [(kind.__name__, _layer_works(kind, args, size)) for kind, args, size in layers]
         lines.append(f"| {family} | {_split(tried)} |")
     lines += ["", "Lazy layers work once they have run on plain data. `Embedding` takes public and"]
-    lines += ["secret indices."]
+    lines += ["secret indices, bags of embeddings, adaptive softmax and `max_norm` public ones."]
     return "\n".join(lines) + "\n"
 
 
