@@ -14,7 +14,7 @@ from .encoding import encode
 from .errors import EncodingError, SecretLeakError, SessionError
 from .grid import Grid
 from .modules import convert_module
-from .protocols import Agreement
+from .protocols import Agreement, room
 from .session import Session, active
 from .share import Share
 from .starting import configured_party, current
@@ -56,10 +56,10 @@ def encrypt(
         obj = _absent(session, source, shape, dtype)
     elif shape is not None:
         _check_shape(obj, shape)
-    plan = _Encryption(session, source, unit, dtype, fine=isinstance(obj, torch.optim.Optimizer))
+    plan = _Encryption(session, source, unit, dtype)
     if obj is None:
         raise TypeError("cannot encrypt None: pass a tensor, or `shape` for another party's value")
-    state = lambda _, value: plan.leaf(value)  # noqa: E731
+    state = lambda key, value: plan.leaf(value, key)  # noqa: E731
     with session.lock:
         made = _Conversion("encrypt", plan.leaf, state, _keep_public, plan.check).of(obj)
         plan.check()
@@ -138,18 +138,17 @@ def _absent(
 class _Encryption:
     """How one call of `encrypt` shares each tensor.
 
-    source: whose values count; None where all parties hold the same. fine: with twice the digits,
-    as optimizers' second moments need them.
+    source: whose values count; None where all parties hold the same.
     """
 
     session: Session
     source: int | None
     unit: int
     dtype: torch.dtype | None
-    fine: bool
     agreement: Agreement = field(default_factory=Agreement)
 
-    def leaf(self, value: Tensor) -> Tensor:
+    def leaf(self, value: Tensor, state: str | None = None) -> Tensor:
+        """state: the name that an optimizer has for the value, which then has twice the digits."""
         if isinstance(value, SharedTensor):
             return value
         if value.grad_fn is not None and torch.is_grad_enabled():
@@ -158,15 +157,16 @@ class _Encryption:
                 " encrypt(x.detach()), or encrypt what it was computed from"
             )
         with torch.inference_mode(False), torch.no_grad():
-            shared = wrap(self._share(value), value.requires_grad and value.is_leaf)
+            shared = wrap(self._share(value, state), value.requires_grad and value.is_leaf)
         if isinstance(value, nn.Parameter):
             shared._is_param = True
         return shared
 
-    def _share(self, value: Tensor) -> Share:
+    def _share(self, value: Tensor, state: str | None) -> Share:
         session, dtype = self.session, self.dtype or value.dtype
         unit = self.unit if dtype.is_floating_point else 1
-        scale = unit**2 if self.fine else unit
+        moment = state in SECOND_MOMENTS
+        scale = unit if state is None else room(unit, moment)
         raw = None
         if self.source is None or self.source in session.local:
             raw = self._encoded(value.detach().to(dtype), scale)
@@ -175,23 +175,23 @@ class _Encryption:
         session.transport.agree("encrypt", str(dtype), scale, unit)
         source = session.first if self.source is None else self.source
         parts = session.input(raw, value.shape, source)
-        share = Share.make(session, parts, dtype, scale, unit, shown=inf)
+        share = Share.make(session, parts, dtype, scale, unit, shown=inf, fine=moment)
         share.facts.origin = session.transport.stamp()
         return share
 
     def _encoded(self, value: Tensor, scale: int) -> Tensor:
         try:
-            return _encoded(self._on_grid(value), scale)
+            return _encoded(self._on_grid(value, scale), scale)
         except EncodingError:
             if self.source is not None:  # the others go on, so they have to hear of it
                 owner = self.session.names[self.source]
                 self.session.abort(f"{owner} could not encode a value of its own")
             raise
 
-    def _on_grid(self, value: Tensor) -> Tensor:
+    def _on_grid(self, value: Tensor, scale: int) -> Tensor:
         """Decimal values are cut to their digits; an optimizer's keep what they have."""
         grid = Grid.of_unit(self.unit)
-        decimal = grid.guarded and value.is_floating_point() and not self.fine
+        decimal = grid.guarded and value.is_floating_point() and scale == self.unit
         return grid.truncated(value) if decimal else value
 
     def check(self) -> None:

@@ -46,6 +46,7 @@ class Facts:
     unless a product of secrets still waits for its truncation: the digits below it would give away
     the factors.
     public: the ring elements themselves (flat, storage layout) when every party knows them.
+    fine: whether it is a mean of squares, which sums and writes keep finer than other values.
     mask, opened, known: the mask's id, the flat opened value x + r, and which positions of it are
     valid (True: all of them).
     origin: a digest of the computation that the value comes from, in a deployed session.
@@ -54,15 +55,23 @@ class Facts:
     """
 
     __slots__ = (
-        *("derived", "known", "mask", "opened", "origin", "public", "scale", "shown"),
-        *("torch_version", "unit"),
+        *("derived", "fine", "known", "mask", "opened", "origin", "public", "scale"),
+        *("shown", "torch_version", "unit"),
     )
 
-    def __init__(self, scale: int, unit: int, shown: float, public: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        scale: int,
+        unit: int,
+        shown: float,
+        public: Tensor | None = None,
+        fine: bool = False,
+    ) -> None:
         self.scale = scale
         self.unit = unit
         self.shown = shown
         self.public = public
+        self.fine = fine
         self.mask: int | None = None
         self.opened: Tensor | None = None
         self.known: bool | Tensor = False
@@ -106,18 +115,19 @@ class Share:
         unit: int,
         public: Tensor | None = None,
         shown: float | None = None,
+        fine: bool = False,
     ) -> Share:
         """A share on fresh storages. public: the ring elements where everybody knows them.
 
-        shown: as in `Facts`; the unit where nothing is said, as for a fresh product.
+        shown, fine: as in `Facts`; the unit where nothing is said, as for a fresh product.
         """
         share = Share(session, tuple(parts), dtype)
         part = share.here
         if public is not None:
-            facts = Facts(scale, unit, inf, _in_storage_of(part, public))
+            facts = Facts(scale, unit, inf, _in_storage_of(part, public), fine)
         else:
             finest = unit if shown is None else shown
-            facts = Facts(scale, unit, inf if finest >= scale else finest)
+            facts = Facts(scale, unit, inf if finest >= scale else finest, fine=fine)
         facts.torch_version = _version(part)
         setattr(part.untyped_storage(), FACTS, facts)
         return share
@@ -154,6 +164,10 @@ class Share:
     @property
     def shown(self) -> float:
         return self.facts.shown
+
+    @property
+    def fine(self) -> bool:
+        return self.facts.fine
 
     @property
     def public(self) -> Tensor | None:
@@ -206,7 +220,9 @@ class Share:
             facts, public = self.facts, self.public
             known = None if public is None else fn(public)
             return Share.make(
-                self.session, parts, out.dtype, facts.scale, facts.unit, known, facts.shown
+                *(self.session, parts, out.dtype, facts.scale, facts.unit, known),
+                shown=facts.shown,
+                fine=facts.fine,
             )
         return out
 
@@ -247,6 +263,7 @@ class Share:
         if scale is not None:
             facts.scale = scale
         facts.shown = value.shown if self.whole else min(facts.shown, value.shown)
+        facts.fine = value.fine if self.whole else facts.fine
         facts.public = keep
         for p in self.session.local:
             self.parts[p].copy_(sources[p])

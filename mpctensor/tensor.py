@@ -24,11 +24,11 @@ from .ops.creation import write
 from .ops.deferred import Deferred
 from .ops.fallback import (
     functional_twin,
-    is_foreach,
     reshapes_in_place,
     rewritten,
     written_arguments,
 )
+from .ops.foreach import is_foreach
 from .ops.guard import ACCUMULATING, check_leaf, check_lists, check_targets, guarded
 from .ops.refusals import spoken, unsupported
 from .ops.registry import ATEN, FRONT, REFUSED, SHAPE_ONLY

@@ -106,6 +106,49 @@ def test_digits_as_well_as_in_plaintext(
     assert abs(accuracy(secret, mpc.encrypt(test_images), test_classes) - reference) <= 2
 
 
+OPTIMIZERS = {
+    "sgd": (torch.optim.SGD, {"lr": 0.3, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4}),
+    "adam": (torch.optim.Adam, {"lr": 0.02}),
+    "amsgrad": (torch.optim.Adam, {"lr": 0.02, "amsgrad": True}),
+    "adamw": (torch.optim.AdamW, {"lr": 0.02}),
+    "nadam": (torch.optim.NAdam, {"lr": 0.01}),
+    "radam": (torch.optim.RAdam, {"lr": 0.2}),
+    "adamax": (torch.optim.Adamax, {"lr": 0.03}),
+    "adagrad": (torch.optim.Adagrad, {"lr": 0.05}),
+    "adadelta": (torch.optim.Adadelta, {"lr": 3.0}),
+    "rmsprop": (torch.optim.RMSprop, {"lr": 0.005}),
+    "centered": (torch.optim.RMSprop, {"lr": 0.003, "centered": True, "momentum": 0.5}),
+    "rprop": (torch.optim.Rprop, {"lr": 0.005}),
+    "asgd": (torch.optim.ASGD, {"lr": 0.5}),
+}
+
+
+@pytest.mark.simulated
+@pytest.mark.parametrize("foreach", [False, True], ids=["single", "foreach"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_learns_as_in_plaintext(
+    digits: tuple[Tensor, ...], name: str, foreach: bool
+) -> None:
+    kind, options = OPTIMIZERS[name]
+    images, classes, test_images, test_classes = digits
+    labels = F.one_hot(classes, 10).float()
+    torch.manual_seed(1)
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+    batches = list(torch.arange(1200).split(300)) * 5
+    with mpc.init(seed=1):
+        secret = mpc.encrypt(copy.deepcopy(plain))
+        for model, x, y in (
+            (plain, images, labels),
+            (secret, mpc.encrypt(images), mpc.encrypt(labels)),
+        ):
+            optimizer = kind(model.parameters(), foreach=foreach, **options)
+            train(model, optimizer, x, y, batches)
+        mpc.decrypt(secret)
+    reference = accuracy(plain, test_images, test_classes)
+    assert reference > 70
+    assert abs(accuracy(secret, test_images, test_classes) - reference) <= 2
+
+
 def test_small_learning_rates_are_not_lost(digits: tuple[Tensor, ...]) -> None:
     images, classes = digits[0][:200], digits[1][:200]
     labels = F.one_hot(classes, 10).float()

@@ -12,9 +12,9 @@ import torch
 from .. import protocols as mpc
 from ..errors import SecretLeakError, UnsupportedOperationError
 from ..share import Share
+from .lineage import inherit, lineage_of
 from .operands import (
     INFINITE,
-    NONNEGATIVE,
     check_room,
     converted,
     filled,
@@ -39,11 +39,9 @@ def write(target: Share, value: Any) -> Share:
                 f"result type {value.dtype} can't be cast to the desired output type {target.dtype}"
             )
         value = converted(value, target.dtype)
-    kept = value.facts.derived.get(NONNEGATIVE)
+    known = lineage_of(value)
     mpc.store(target, value)
-    if kept and target.whole:
-        target.facts.derived[NONNEGATIVE] = True
-    return target
+    return inherit(target, known)
 
 
 @implements(aten.copy_.default)

@@ -1,20 +1,22 @@
 """Overloads without a handler of their own, expressed by others that have one.
 
-In order: an in-place or out= variant by its functional twin, a _foreach_ op by a loop, a composite
-by `decompose()`, the rest by torch's own decomposition table and, inside that, prims by aten ops.
+In order: an in-place or out= variant by its functional twin, a _foreach_ op by calls for one tensor
+or for joined ones (foreach.py), a composite by `decompose()`, the rest by torch's own decomposition
+table and, inside that, prims by aten ops.
 The functions made here take the call's own tensors (wrappers) and call torch again, so that every
 piece passes through the dispatch once more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch._decomp import decomposition_table
 from torch._ops import OpOverload
+
+from .foreach import each, is_foreach
 
 aten = torch.ops.aten
 Rewritten = Callable[..., Any]
@@ -49,7 +51,9 @@ def functional_twin(func: OpOverload) -> OpOverload | None:
 
 
 def reshapes_in_place(func: OpOverload) -> bool:
-    """Whether an overload changes the shape of its argument, not its values: squeeze_, t_."""
+    """Whether an overload changes what its argument shows, writing nothing: squeeze_, t_, set_."""
+    if func is aten.set_.source_Tensor:
+        return True
     if not written_arguments(func) or not func._schema.name.endswith("_"):
         return False
     twin = functional_twin(func)
@@ -63,14 +67,10 @@ def _signature(func: OpOverload, without: set[str]) -> list[tuple[str, str]]:
     return [(a.name, str(a.type)) for a in func._schema.arguments if a.name not in without]
 
 
-def is_foreach(func: OpOverload) -> bool:
-    return func._schema.name.startswith("aten::_foreach_")
-
-
 def rewritten(func: OpOverload) -> Rewritten | None:
     """A function of the same arguments that computes the overload by other ones, or None."""
     if is_foreach(func):
-        return _foreach(func)
+        return each(func)
     if func._can_decompose():
         return func.decompose
     if func in decomposition_table:
@@ -78,26 +78,3 @@ def rewritten(func: OpOverload) -> Rewritten | None:
     if func.namespace == "prims":
         return func.impl_aten  # type: ignore[attr-defined]
     return None
-
-
-def _foreach(func: OpOverload) -> Rewritten:
-    """One call per tensor of the list; other lists go along, the rest is repeated."""
-    name = func._schema.name.removeprefix("aten::_foreach_")
-    packet = getattr(aten, {"norm": "linalg_vector_norm", "max": "amax"}.get(name, name))
-    in_place = name.endswith("_")
-
-    def loop(tensors: Sequence[Tensor], *args: Any, **kwargs: Any) -> list[Tensor] | None:
-        results = []
-        for i, tensor in enumerate(tensors):
-            own = [_element(arg, i) for arg in args]
-            options = {key: _element(value, i) for key, value in kwargs.items()}
-            if name.startswith("addc") and len(own) > 2:  # here the factor is positional
-                options["value"] = own.pop()
-            results.append(packet(tensor, *own, **options))
-        return None if in_place else results
-
-    return loop
-
-
-def _element(value: Any, i: int) -> Any:
-    return value[i] if isinstance(value, (list, tuple)) else value

@@ -31,7 +31,7 @@ def _public_index(*indices: Any) -> None:
         if isinstance(index, (list, tuple)):
             _public_index(*index)
         elif isinstance(index, Share):
-            if index.dtype is torch.bool:
+            if _is_mask(index):
                 raise SecretLeakError(
                     "`mask` is secret, and indexing with it would show how many elements it picks:"
                     " use torch.where(mask, x, other) or multiply by the mask"
@@ -41,6 +41,10 @@ def _public_index(*indices: Any) -> None:
                 " read at secret positions, a product with F.one_hot(index, n) (a one-hot encoding)"
                 " writes there; or decrypt() it"
             )
+
+
+def _is_mask(index: Any) -> bool:
+    return isinstance(index, Share) and index.dtype is torch.bool
 
 
 def _reading(overload: Any) -> Callable[..., Share]:
@@ -117,6 +121,11 @@ def embedding_renorm_(weight: Share, indices: Any, max_norm: float, norm_type: f
 
 @implements(aten.index_put.default, aten._unsafe_index_put.default)
 def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Share:
+    """x[indices] = values; where a secret mask is true, one number may be written."""
+    mask = indices[0]
+    if len(indices) == 1 and _is_mask(mask) and len(values.shape) == 0 and not accumulate:
+        size = (*mask.shape, *[1] * (len(x.shape) - len(mask.shape)))
+        return masked_fill(x, mask.map(lambda part: part.reshape(size)), values)
     _public_index(indices)
     return together(
         lambda parts: aten.index_put.default(parts[0], indices, parts[1], accumulate), x, values

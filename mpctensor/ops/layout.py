@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import protocols as mpc
+from ..errors import SecretLeakError
 from ..share import Share
 from .operands import filled, retag, shares_of, term
 from .registry import ATEN, implements
@@ -224,3 +225,11 @@ def view_dtype(x: Share, dtype: torch.dtype) -> Share:
 
 def _no_reinterpretation(x: Share, dtype: torch.dtype) -> Share:
     raise TypeError(f"a secret {x.dtype} has no bits to be read as {dtype}; use .to({dtype})")
+
+
+@implements(aten.set_.source_Tensor)
+def set_(target: Share, source: Any) -> Share:
+    """The target shows another secret, as at the beginning of torch's parametrizations."""
+    if not isinstance(source, Share):
+        raise SecretLeakError("`set_` of a secret to a plain tensor: encrypt() the tensor first")
+    return source

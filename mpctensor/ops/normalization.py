@@ -14,8 +14,8 @@ from ..errors import SecretLeakError
 from ..share import Share
 from .creation import write
 from .operands import exact, factor, retag, shares_of, term
-from .pointwise import mul, scaled
-from .reduce import moments
+from .pointwise import div, mul, scaled, sub
+from .reduce import moments, vector_norm
 from .registry import implements
 
 aten = torch.ops.aten
@@ -190,3 +190,24 @@ def native_layer_norm_backward(
     if wanted[2]:
         to_bias = mpc.total(gradient, outer)
     return to_x, to_weight, to_bias
+
+
+@implements(aten._weight_norm_interface.default)
+def weight_norm(v: Share, g: Share, dim: int = 0) -> tuple[Share, Share]:
+    """(g v / |v|, |v|), where |v| is the norm over all dimensions but `dim`."""
+    norms = vector_norm(v, 2, _all_but(v, dim), True)
+    return mul(v, div(g, norms)), norms
+
+
+@implements(aten._weight_norm_interface_backward.default)
+def weight_norm_backward(
+    gradient: Any, v: Share, g: Share, norms: Share, dim: int
+) -> tuple[Share, Share]:
+    """g / |v| (gradient - v s / |v|^2) and s / |v|, where s is the sum of v times the gradient."""
+    along = div(mpc.total(mul(v, gradient), _all_but(v, dim), True), norms)
+    direction = sub(gradient, mul(v, div(along, norms)))
+    return mul(div(g, norms), direction), along
+
+
+def _all_but(v: Share, dim: int) -> list[int]:
+    return [d for d in range(v.here.dim()) if d != dim % v.here.dim()]

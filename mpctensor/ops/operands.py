@@ -231,16 +231,3 @@ def shares_of(*operands: Any) -> list[Share]:
 def exact(number: float | Fraction) -> Fraction:
     """The short decimal that a float was written as: 0.1 is 1/10."""
     return Fraction(repr(number)) if isinstance(number, float) else Fraction(number)
-
-
-NONNEGATIVE = "nonnegative"
-
-
-def nonnegative(x: Share) -> Share:
-    """x, noted as never negative by construction: a division by it costs fewer rounds."""
-    x.facts.derived[NONNEGATIVE] = True
-    return x
-
-
-def is_nonnegative(x: Share) -> bool:
-    return NONNEGATIVE in x.facts.derived

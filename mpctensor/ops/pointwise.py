@@ -16,13 +16,14 @@ import torch
 from .. import protocols as mpc
 from ..errors import EncodingError
 from ..share import Share
+from .lineage import inherit, is_nonnegative, lineage_of, nonnegative, quotient, quotient_of
 from .operands import (
+    INFINITE,
     as_float,
     exact,
     factor,
+    filled,
     float_dtype,
-    is_nonnegative,
-    nonnegative,
     public,
     result_dtype,
     retag,
@@ -52,6 +53,8 @@ def _no_bools(name: str, *operands: Any) -> None:
 def add(x: Any, y: Any, alpha: float = 1) -> Share:
     dtype = result_dtype(x, y)
     number = scalar(y)
+    if isinstance(x, Share) and number == 0 and quotient_of(x) is not None:
+        return inherit(x.clone(), lineage_of(x))
     raised = (
         isinstance(x, Share) and is_nonnegative(x) and number is not None and number * alpha >= 0
     )
@@ -100,6 +103,11 @@ def mul(x: Any, y: Any) -> Share:
     number = scalar(y)
     if number is not None:
         return retag(scaled(x, number, y), dtype)
+    if isinstance(y, Share):
+        for value, other in ((x, y), (y, x)):
+            noted = quotient_of(other) if value.scale > value.unit else None
+            if noted is not None:
+                return retag(_over(value, *noted), dtype)
     return retag(product(x, factor(x, y)), dtype)
 
 
@@ -112,18 +120,10 @@ def scaled(x: Share, number: float | Fraction, given: Any = 0) -> Share:
     if isinstance(number, bool):
         number = int(number)
     out = mpc.scaled(x, number)
-    if x.scale > x.unit and not -1 <= number <= 1:
-        out.facts.derived[GRAIN] = _grain(x) * abs(exact(number))
+    noted = quotient_of(x)
+    if noted is not None and number:
+        quotient(out, noted[0] * exact(number), noted[1])
     return nonnegative(out) if number > 0 and is_nonnegative(x) else out
-
-
-GRAIN = "grain"  # how finely a value was rounded before a public factor made it coarser
-
-
-def _grain(x: Share) -> Fraction:
-    """The last place of x, as far as it means something."""
-    grain: Fraction = x.facts.derived.get(GRAIN) or Fraction(1, x.scale)
-    return grain
 
 
 def product(x: Share, y: Share) -> Share:
@@ -151,7 +151,9 @@ def div(x: Any, y: Any) -> Share:
 
 
 def divided(x: Share, number: float) -> Share:
-    """x over a public number."""
+    """x over a public number; what is never negative becomes infinite over 0."""
+    if number == 0 and is_nonnegative(x):
+        return filled(x, x.shape, INFINITE, float_dtype(x))
     if number == 0:
         raise EncodingError("division of a secret by zero")
     if isinstance(number, float) and not isfinite(number):
@@ -167,13 +169,29 @@ def _quotient(x: Any, y: Share) -> Share:
     y = as_float(y)
     number = None if isinstance(x, Share) else scalar(x)
     if number is not None:
-        return scaled(mpc.reciprocal(y), number)
+        return _inverse(y, number)
     return mpc.divide(as_float(factor(y, x)), y, is_nonnegative(y))
+
+
+def _inverse(y: Share, number: float) -> Share:
+    """number / y. What it is multiplied with may be small (RAdam): then it is divided by y anew."""
+    if y.public is not None:
+        return mpc.divide(filled(y, (), number, y.dtype), y)
+    positive = is_nonnegative(y)
+    out = scaled(mpc.reciprocal(y, positive), number)
+    return quotient(out, number, y) if positive else out
+
+
+def _over(x: Share, number: Fraction, y: Share) -> Share:
+    """x number / y for a y that is never negative; a number below 1 makes the error smaller."""
+    if abs(number) > 1:
+        return mpc.divide(scaled(x, number), y, True)
+    return scaled(mpc.divide(x, y, True), number)
 
 
 @implements(aten.reciprocal.default, prims.reciprocal.default)
 def reciprocal(x: Share) -> Share:
-    return retag(mpc.reciprocal(as_float(x)), float_dtype(x))
+    return retag(_inverse(as_float(x), 1), float_dtype(x))
 
 
 # Combinations that optimizers use
@@ -181,8 +199,16 @@ def reciprocal(x: Share) -> Share:
 
 @implements(aten.addcmul.default)
 def addcmul(x: Any, y: Any, z: Any, *, value: float = 1) -> Share:
-    """x + value y z."""
+    """x + value y z; a mean of squares is kept finer than other sums."""
+    if isinstance(y, Share) and _alike(y, z) and y.unit > 1:
+        squares = nonnegative(mpc.fine_square(y))
+        return add(x, scaled(squares, Fraction(value).limit_denominator(10**6)))
     return add(x, scaled(_product_of_any(y, z, x), value))
+
+
+def _alike(y: Share, z: Any) -> bool:
+    """Whether two operands are the same view of the same storage."""
+    return isinstance(z, Share) and (y is z or y.here.is_set_to(z.here))
 
 
 @implements(aten.addcdiv.default)

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from math import sqrt as sqrt_of
 from typing import Any
 
 import torch
 
 from .. import protocols as mpc
 from ..share import Share
+from .lineage import nonnegative
 from .operands import (
     as_float,
     factor,
     filled,
     float_dtype,
-    nonnegative,
     result_dtype,
     retag,
     shares_of,
     term,
 )
-from .pointwise import GRAIN, add, mul, rsub, scaled, sub
+from .pointwise import add, mul, rsub, scaled, sub
 from .registry import implements
 
 aten = torch.ops.aten
@@ -63,17 +62,16 @@ for _packet, _verb in VERBS.items():
 
 @implements(aten.sqrt.default, prims.sqrt.default)
 def sqrt(x: Share) -> Share:
-    """The square root; of a value finer than its unit one unit in the last place more.
+    """The square root; of a value finer than its unit, that of unit^-2 at least.
 
     An optimizer's second moment that was rounded to 0 thus never divides a first moment by the
-    optimizer's eps alone: Adam's eps of 1e-8 lies far below the unit. A correction of the moment
-    before the root (NAdam) magnifies its last place, and then the root of that is added.
+    optimizer's eps alone: Adam's eps of 1e-8 lies far below the unit. Means of squares are finer:
+    there one unit in the last place is the least.
     """
-    root = mpc.sqrt(as_float(x))
+    finest = None
     if x.scale > x.unit > 1:
-        magnified = x.facts.derived.get(GRAIN, 0)
-        root = mpc.add_scalar(root, max(1 / x.unit, sqrt_of(magnified)))
-    return nonnegative(retag(root, float_dtype(x)))
+        finest = ((x.scale if x.fine else x.unit**2) - 1).bit_length()
+    return nonnegative(retag(mpc.sqrt(as_float(x), finest), float_dtype(x)))
 
 
 @implements(aten.log1p.default)

@@ -19,6 +19,7 @@ from .linear import (
     neg,
     relabelled,
     rescale,
+    room,
     scaled,
     store,
     sub,
@@ -28,7 +29,7 @@ from .maximum import Path, max_along, min_along
 from .one_hot import OneHot, one_hot
 from .opening import masked, same_session
 from .order import Selection, ordered
-from .product import conv, conv_input, conv_weight, matmul, mul, square
+from .product import conv, conv_input, conv_weight, fine_square, matmul, mul, square
 from .rectify import (
     absolute,
     bounded,
@@ -118,6 +119,7 @@ __all__ = [
     "exp_and_relu",
     "exp_and_sign",
     "exp_nonpositive",
+    "fine_square",
     "fit",
     "floor",
     "invert",
@@ -149,6 +151,7 @@ __all__ = [
     "rescale",
     "reveal",
     "reveal_value",
+    "room",
     "rsqrt",
     "running",
     "same_session",

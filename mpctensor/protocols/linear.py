@@ -24,8 +24,10 @@ from .truncation import truncate
 
 HEADROOM_BITS = 14  # values below 2^14 keep fitting while public factors pile up in the scale
 MANTISSA_BITS = 24  # significant bits of a public factor that is no short fraction
+RATIO_BITS = 16  # by which ring elements may grow on the way to another scale
 SMALL_BITS = 8  # a public summand of fewer bits than this asks for a finer scale
 SCALE_BITS = 61  # no product has a finer scale
+MOMENT_BITS = 42  # fractional bits of a mean of squares, which has to stay below 2^20
 
 
 def constant(
@@ -91,18 +93,33 @@ def align(*shares: Share) -> list[Share]:
     scales = {share.scale for share in shares}
     if len(scales) == 1:
         return list(shares)
-    room = max(share.unit for share in shares) ** 2
-    if lcm(*scales) > room:
-        shares = tuple(rescale(s, room) if room % s.scale else s for s in shares)
+    finest = max(room_of(share) for share in shares)
+    if lcm(*scales) > finest:
+        shares = tuple(rescale(s, finest) if finest % s.scale else s for s in shares)
     target = lcm(*(share.scale for share in shares))
     return [rescale(share, target) for share in shares]
 
 
+def room_of(x: Share) -> int:
+    """The finest scale that x keeps in sums and in place: unit^2, for means of squares 2^42."""
+    return room(x.unit, x.fine)
+
+
+def room(unit: int, fine: bool) -> int:
+    """`room_of` what has this unit."""
+    spare = MOMENT_BITS - 2 * (unit - 1).bit_length()
+    return unit**2 << (max(0, spare) if fine else 0)
+
+
 def rescale(x: Share, scale: int) -> Share:
-    """The same value at exactly this scale."""
+    """The same value at exactly this scale (within 2^-16 of it, from a scale with odd factors)."""
     if x.scale == scale:
         return x
     common = lcm(x.scale, scale)
+    if min(common // x.scale, common // scale) > 1 << RATIO_BITS:
+        shift = max(1, RATIO_BITS + x.scale.bit_length() - scale.bit_length())
+        ratio = ((scale << shift) + x.scale // 2) // x.scale
+        return truncate(_at_scale(x, ratio, scale << shift), 1 << shift)
     raised = _at_scale(x, common // x.scale, common)
     return truncate(raised, common // scale) if common != scale else raised
 
@@ -113,7 +130,7 @@ def _at_scale(x: Share, factor: int, scale: int) -> Share:
         return x
     parts = x.each(lambda _, part: part * _wrapped(factor))
     public = None if x.public is None else x.public * _wrapped(factor)
-    return Share.make(x.session, parts, x.dtype, scale, x.unit, public, x.shown)
+    return Share.make(x.session, parts, x.dtype, scale, x.unit, public, x.shown, x.fine)
 
 
 def _wrapped(factor: int) -> int:
@@ -132,8 +149,8 @@ def _joined(
     public = None
     if x.public is not None and y.public is not None:
         public = fn(x.public, y.public)
-    shown = min(x.shown, y.shown)
-    return Share.make(session, parts, dtype, x.scale, max(x.unit, y.unit), public, shown)
+    shown, fine = min(x.shown, y.shown), x.fine or y.fine
+    return Share.make(session, parts, dtype, x.scale, max(x.unit, y.unit), public, shown, fine)
 
 
 def add(x: Share, y: Share) -> Share:
@@ -180,7 +197,8 @@ def concatenate(fn: Callable[[Sequence[Tensor]], Tensor], shares: Sequence[Share
     publics = [share.public for share in aligned]
     public = None if any(v is None for v in publics) else fn([v for v in publics if v is not None])
     unit, shown = max(s.unit for s in aligned), min(s.shown for s in aligned)
-    return Share.make(session, parts, dtype, aligned[0].scale, unit, public, shown)
+    fine = any(s.fine for s in aligned)
+    return Share.make(session, parts, dtype, aligned[0].scale, unit, public, shown, fine)
 
 
 def total(x: Share, dims: Sequence[int] | None = None, keepdim: bool = False) -> Share:
@@ -203,7 +221,12 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
     """
     exact = rationalise(factor, MANTISSA_BITS)
     common = _cancelling(x, exact)
-    if abs(exact.numerator) // common * x.scale > 1 << RANGE_BITS - HEADROOM_BITS:
+    crowded = abs(exact.numerator) // common * x.scale > 1 << RANGE_BITS - HEADROOM_BITS
+    if x.fine or crowded:
+        kept = _at_its_scale(x, factor)
+        if kept is not None:
+            return kept
+    if crowded:
         x, exact = _making_room(x, factor)
         common = _cancelling(x, exact)
     if exact.denominator > 1 << RANGE_BITS:  # finer than anything that the ring can hold
@@ -218,8 +241,28 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
     numerator = _wrapped(exact.numerator // common)
     parts = x.each(lambda _, part: part * numerator)
     public = None if x.public is None else x.public * numerator
-    out = Share.make(x.session, parts, dtype, scale, unit, public, _shown_after(x, exact, unit))
-    return with_headroom(out)
+    shown = _shown_after(x, exact, unit)
+    return with_headroom(Share.make(x.session, parts, dtype, scale, unit, public, shown, x.fine))
+
+
+def _at_its_scale(x: Share, factor: float | Fraction) -> Share | None:
+    """x times a factor from 1/2 to 1, such as a decay: x minus a small part of it (1 round).
+
+    The ring elements never grow, and 1 - 1e-5 keeps all its digits. A mean of squares may have any
+    larger factor: its scale becomes coarser by as much, and so does its last place. Else None.
+    """
+    exact = Fraction(repr(factor)) if isinstance(factor, float) else Fraction(factor)
+    bits = RANGE_BITS - HEADROOM_BITS - x.scale.bit_length() + 1
+    if Fraction(1, 2) < exact < 1 and bits >= 2:
+        rest = rationalise(1 - exact, bits)
+        if rest.denominator > 1 << RANGE_BITS - HEADROOM_BITS:
+            return None
+        return sub(x, rescale(_at_scale(x, rest.numerator, x.scale * rest.denominator), x.scale))
+    if exact <= 1 or not x.fine or x.scale < exact * x.unit:
+        return None
+    parts, scale = x.each(lambda _, part: part.clone()), round(x.scale / exact)
+    shown = _shown_after(x, exact, x.unit)
+    return Share.make(x.session, parts, x.dtype, scale, x.unit, x.public, shown, fine=True)
 
 
 def _cancelling(x: Share, factor: Fraction) -> int:
@@ -306,6 +349,8 @@ def product_operands(x: Share, y: Share) -> tuple[Share, Share]:
     room = max(x.unit, y.unit) ** 2
     if x.scale * y.scale <= room:
         return x, y
+    if any(s.public is not None and _largest(s.public) <= 1 for s in (x, y)):  # a mask
+        return x, y
     if (x.public is None) != (y.public is None):
         return _beside_public(x, y, room)
     x, y = (fit(x), y) if x.scale * y.unit >= y.scale * x.unit else (x, fit(y))
@@ -319,8 +364,6 @@ def _beside_public(x: Share, y: Share, room: int) -> tuple[Share, Share]:
     known = x.public if y.public is None else y.public
     assert known is not None
     largest = _largest(known)
-    if largest <= 1:  # a mask
-        return x, y
     x, y = (fit(s) if s.public is None else s for s in (x, y))
     scale, other = (x.scale, y.scale) if y.public is None else (y.scale, x.scale)
     if min(scale, largest) * other > room:
@@ -337,24 +380,24 @@ def _largest(raw: Tensor) -> int:
 
 
 def with_headroom(x: Share) -> Share:
-    """x, truncated to unit^2 where its scale leaves no headroom for what comes next."""
-    room = x.unit**2
-    return rescale(x, room) if x.scale > room << HEADROOM_BITS + 2 else x
+    """x, truncated where its scale leaves no headroom for what comes next."""
+    crowded = x.scale > x.unit**2 << HEADROOM_BITS + 2
+    return rescale(x, room_of(x)) if crowded else x
 
 
 def store(target: Share, value: Share) -> None:
     """Write a value in place: at the value's own scale where the target may adopt it.
 
-    A target that covers its whole storage takes anything between its unit and unit^2 (small second
-    moments and updates survive, and nothing grows out of the ring); any other target gets the value
-    at the scale that it has.
+    A target that covers its whole storage takes anything between its unit and unit^2 (means of
+    squares: 2^42), so that small updates survive and nothing grows out of the ring; any other
+    target gets the value at the scale that it has.
     """
     same_session(target, value)
     if value.shape != target.shape:
         shape = target.shape
         value = value.map(lambda part: part.expand(shape))
     if target.whole:
-        scale = min(max(value.scale, target.unit), target.unit**2)
+        scale = min(max(value.scale, target.unit), max(target.unit**2, room_of(value)))
         target.write(rescale(value, scale), scale)
         return
     if target.scale < target.unit:  # a public constant of few bits: make room in all of it

@@ -19,7 +19,7 @@ from torch import Tensor
 from .. import kernels
 from ..provider import bilinear, product_size
 from ..share import Share
-from .linear import product_operands, with_headroom
+from .linear import product_operands, rescale, with_headroom
 from .opening import Masked, masked, same_session
 
 
@@ -71,9 +71,20 @@ def conv_weight(
     return _product("conv_weight", options, x, g)
 
 
-def square(x: Share) -> Share:
-    """x * x from one opening."""
-    (x, _) = product_operands(x, x)
+SPARE_BITS = 2  # by which x may be finer than its unit where its square is kept finely
+
+
+def fine_square(x: Share) -> Share:
+    """x * x for |x| < 2^10, to be added up to a mean of squares."""
+    out = square(rescale(x, min(x.scale, x.unit << SPARE_BITS)), fits=True)
+    out.facts.fine = True
+    return out
+
+
+def square(x: Share, fits: bool = False) -> Share:
+    """x * x from one opening. fits: x needs no truncation."""
+    if not fits:
+        (x, _) = product_operands(x, x)
     session = same_session(x)
     scale = x.scale * x.scale
     if x.public is not None:

@@ -94,7 +94,8 @@ def relu(x: Share, fuse: bool = True) -> tuple[Share, Share]:
     outcome = compare(flat, [1], "select_shift" if shift else "select", shift)
     bit = bit_of(outcome, 0, x.shape)
     parts = flat.each(lambda p, _: _rectified(outcome, p, 0, shift).view(x.shape))
-    out = Share.make(x.session, parts, x.dtype, x.scale >> shift, x.unit, shown=x.shown)
+    scale = x.scale >> shift
+    out = Share.make(x.session, parts, x.dtype, scale, x.unit, shown=x.shown, fine=x.fine)
     return out, bit
 
 

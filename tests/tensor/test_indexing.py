@@ -57,7 +57,9 @@ SECRET_POSITIONS = {
     "index_put": lambda x, i: x.index_put((i,), torch.tensor(1.0)),
     "embedding_bag": lambda x, i: F.embedding_bag(i.view(1, -1), x),
     "scatter": lambda x, i: x.scatter(0, i.view(1, -1), 1.0),
-    "setitem_mask": lambda x, i: x.__setitem__(x > 0, 0.0),
+    "setitem_mask": lambda x, i: x.__setitem__(x > 0, torch.ones(3)),
+    "setitem_mask_beside_a_slice": lambda x, i: x.__setitem__((slice(2), x[0] > 0), 0.0),
+    "setitem_mask_of_a_plain_tensor": lambda x, i: torch.ones(4, 5).__setitem__(x > 0, 0.0),
     "masked_select": lambda x, i: x.masked_select(x > 0),
     "one_hot_without_classes": lambda x, i: F.one_hot(i),
 }
@@ -69,3 +71,15 @@ def test_secret_positions_are_refused(name):
     with pytest.raises((SecretLeakError, UnsupportedOperationError, ValueError)) as caught:
         SECRET_POSITIONS[name](x, i)
     assert "secret" in str(caught.value)
+
+
+def set_where(x, mask, value):
+    x = x.clone()
+    x[mask] = value
+    return x
+
+
+def test_one_number_goes_where_a_secret_mask_is_true():
+    check(lambda x: set_where(x, x > 0, 0.25), X, ulps=1)
+    check(lambda x: set_where(x, x[:, 0] > 0, -1), X, ulps=1)
+    check(lambda x: set_where(x, x < 0, x[0, 0]), X, ulps=1, gradients=False)

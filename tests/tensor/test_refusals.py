@@ -208,7 +208,10 @@ PUBLIC = {  # what torch needs to know: the words that name it, and a way out
     "index_put": (lambda: assign_at(place([0, 1])), "`index` is secret.*one-hot"),
     "mask": (lambda: rows()[rows() > 0], "`mask` is secret.*torch.where"),
     "plain by a mask": (lambda: torch.ones(4, 4)[rows() > 0], "`mask` is secret.*torch.where"),
-    "write by a mask": (lambda: assign_at(rows() > 0), "`mask` is secret.*torch.where"),
+    "write by a mask": (
+        lambda: rows().__setitem__(rows() > 0, torch.ones(3)),
+        "`mask` is secret.*torch.where",
+    ),
     "and": (lambda: (number() > 0) and (number() < 2), "`bool`.*torch.where"),
     "not": (lambda: not number() > 0, "`bool`.*torch.where"),
     "while": (lambda: [None for _ in iter(lambda: bool(number() > 0), False)], "torch.where"),

@@ -42,15 +42,18 @@ ROUNDED = inf  # a rounded f(t) times a power of two may be shown to its last di
 FINEST = 1 << 48  # numbers at a finer scale are truncated first
 
 
-def sqrt(x: Share) -> Share:
+def sqrt(x: Share, finest: int | None = None) -> Share:
     """The square root, at unit^2 or finer; 0 where x <= 0.
 
-    0 < x < 2^30. 7 rounds. Relative error 2^-16.
+    0 < x < 2^30. 7 rounds. Relative error 2^-16. finest: whatever is smaller than 2^-finest, or
+    than one unit in x's last place, counts as it.
     """
-    placed = _placed(x)
-    powers = placed.weigh([1 << (2 * j) for j in range(placed.ladder.count)])
-    base = _root(Fraction(2) ** placed.ladder.bottom / placed.value.scale)
-    return _power(x, placed, powers, "sqrt", base)
+    placed = _placed(x, finest)
+    on = placed.ladder
+    below = 0 if finest is None else 1 << (ONE_BITS + on.lowest - on.bottom)
+    powers = placed.weigh([1 << (2 * j) for j in range(on.count)], min(below, 1))
+    base = _root(Fraction(2) ** on.bottom / placed.value.scale)
+    return _power(x, placed, powers, "sqrt", base, below)
 
 
 def rsqrt(x: Share) -> Share:
@@ -135,7 +138,7 @@ def divide(x: Share, y: Share, positive: bool = False) -> Share:
     value and 2^-16.
     """
     if y.public is not None:
-        return mul(x, _public_reciprocal(y))
+        return _over_public(x, y)
     x, y = (fit(v) if v.scale > FINEST else v for v in (x, y))
     y = y.map(torch.Tensor.contiguous)  # a copy, if any, is opened once for all that follows
     shape = torch.broadcast_shapes(x.shape, y.shape)
@@ -197,12 +200,17 @@ def _sum_of_products(
     return total
 
 
-def _public_reciprocal(y: Share) -> Share:
-    """1 / y for a public y; 0 where y is 0."""
+def _over_public(x: Share, y: Share) -> Share:
+    """x / y for a public y; 0 where y is 0."""
     assert y.public is not None
     plain = decode(y.public, y.scale, torch.float64)
     inverse = torch.where(plain == 0, plain, 1 / plain)
-    return constant(y.session, inverse.to(result_dtype(y)))
+    if x.public is None:
+        return mul(x, constant(y.session, inverse.to(result_dtype(y))))
+    unit = max(result_unit(x), result_unit(y))
+    known = decode(x.public, x.scale, torch.float64) * inverse
+    out = constant(x.session, known, quotient_scale(unit), unit=unit, saturate=True)
+    return Share(x.session, out.parts, torch.promote_types(result_dtype(x), result_dtype(y)))
 
 
 def _viewed(flat: Share, size: torch.Size, dims: int) -> Share:
@@ -222,20 +230,30 @@ def _placed(x: Share, finest: int | None = None) -> Placed:
     return place(flatten(x), ladder(low, min(MOST_BITS, bits + LARGEST)))
 
 
-def _normalised(placed: Placed, name: str, factor: Fraction, *waiting: Share) -> tuple[Share, int]:
-    """factor * f(t) before its truncation by 2^shift; opens what else is waiting; 2 rounds."""
+def _normalised(
+    placed: Placed, name: str, factor: Fraction, waiting: Share, below: int = 0
+) -> tuple[Share, int]:
+    """factor * f(t) before its truncation by 2^shift; opens what else is waiting; 2 rounds.
+
+    below: t where x lies in no interval.
+    """
     normaliser = placed.normaliser()
-    open_words(placed.value, normaliser, *waiting)
-    return decayed(product(placed.value, normaliser), name, factor)
+    open_words(placed.value, normaliser, waiting)
+    t = product(placed.value, normaliser)
+    if below:
+        t = plus(t, placed.weigh([0] * placed.ladder.count, below))
+    return decayed(t, name, factor)
 
 
-def _power(x: Share, placed: Placed, powers: Share, name: str, base: Fraction) -> Share:
+def _power(
+    x: Share, placed: Placed, powers: Share, name: str, base: Fraction, below: int = 0
+) -> Share:
     """base * f(t) * power of two, at unit^2 or as much finer as keeps ROOT_BITS of f(t)."""
     unit = result_unit(x)
     scale = min(unit**2, quotient_scale(unit) << 4)
     while scale * base < 1 << ROOT_BITS:
         scale *= 2
-    roots, shift = _normalised(placed, name, scale * base, powers)
+    roots, shift = _normalised(placed, name, scale * base, powers, below)
     out = shifted_product(roots, shift, powers)
     return scaled_as(out, x.shape, scale, unit, result_dtype(x), ROUNDED)
 
