@@ -42,9 +42,7 @@ def quotient_of(x: Share) -> tuple[Fraction, Share] | None:
     if noted is None:
         return None
     number, y = noted
-    part = x.here
-    size, stride, offset = part.shape, part.stride(), part.storage_offset()
-    return number, y.map(lambda t: t.as_strided(size, stride, offset))
+    return number, y.map(x.view_of)
 
 
 Lineage = tuple[bool, tuple[Fraction, Share] | None]

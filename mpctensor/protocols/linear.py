@@ -95,9 +95,23 @@ def align(*shares: Share) -> list[Share]:
         return list(shares)
     finest = max(room_of(share) for share in shares)
     if lcm(*scales) > finest:
-        shares = tuple(rescale(s, finest) if finest % s.scale else s for s in shares)
+        meeting = _meeting_scale(shares, finest)
+        shares = tuple(rescale(s, meeting) if meeting % s.scale else s for s in shares)
     target = lcm(*(share.scale for share in shares))
     return [rescale(share, target) for share in shares]
+
+
+def _meeting_scale(shares: Sequence[Share], finest: int) -> int:
+    """`finest`, or about as fine a scale that secrets reach by powers of two where it is not.
+
+    On the way to it no ring element grows, so squares of large gradients keep their room.
+    """
+    scales = [share.scale for share in shares if share.public is None] or [finest]
+    if all(finest % scale == 0 or scale % finest == 0 for scale in scales):
+        return finest
+    common = gcd(*scales)
+    odd = common // (common & -common)
+    return odd << (finest // odd).bit_length() - 1 if odd <= finest else finest
 
 
 def room_of(x: Share) -> int:

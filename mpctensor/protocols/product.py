@@ -75,7 +75,7 @@ SPARE_BITS = 2  # by which x may be finer than its unit where its square is kept
 
 
 def fine_square(x: Share) -> Share:
-    """x * x for |x| < 2^10, to be added up to a mean of squares."""
+    """x * x for |x| < 2^13, to be added up to a mean of squares."""
     out = square(rescale(x, min(x.scale, x.unit << SPARE_BITS)), fits=True)
     out.facts.fine = True
     return out

@@ -58,14 +58,27 @@ def test_without_gradient_nothing_moves(name):
     assert torch.equal(parameter.decrypt(), torch.ones(8))
 
 
-def test_large_gradients_still_fit():
-    for gradient in (100.0, 1000.0):
-        w = mpctensor.encrypt(nn.Parameter(torch.zeros(4)))
-        optimizer = torch.optim.Adam([w], lr=0.01)
+@pytest.mark.parametrize("gradient", [100.0, 1000.0])
+@pytest.mark.parametrize("name", SCALE_FREE)
+def test_large_gradients_still_fit(name, gradient):
+    kind, options = SCALE_FREE[name]
+    ways = []
+    for hide in (mpctensor.encrypt, lambda tensor: tensor):
+        w = hide(nn.Parameter(torch.zeros(4)))
+        optimizer = kind([w], **options)
         for _ in range(5):
-            w.grad = mpctensor.encrypt(gradient * DIRECTION)
+            w.grad = hide(gradient * DIRECTION)
             optimizer.step()
-        assert torch.allclose(w.decrypt(), -0.05 * DIRECTION.sign(), atol=1e-3)
+        ways.append(mpctensor.decrypt(w.detach()))
+    assert torch.allclose(*ways, rtol=0.01, atol=1e-3)
+
+
+def test_a_gradient_of_thousands_is_squared_within_the_ring():
+    w = mpctensor.encrypt(nn.Parameter(torch.zeros(4)))
+    optimizer = torch.optim.Adam([w], lr=0.01)
+    w.grad = mpctensor.encrypt(8000.0 * DIRECTION)
+    optimizer.step()
+    assert torch.allclose(w.decrypt(), -0.01 * DIRECTION.sign(), atol=1e-3)
 
 
 def test_a_stale_state_is_encrypted_as_finely():
