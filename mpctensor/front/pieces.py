@@ -30,12 +30,13 @@ def rrelu(
     """x where x > 0, else a slope times x; while training the slopes are public random numbers."""
     if lower > upper:
         raise ValueError(f"lower={lower} must not exceed upper={upper}")
+    x = input.clone() if inplace else input  # what the gradient reads must not change
     if training:
-        slopes = torch.rand_like(input.detach()) * (upper - lower) + lower
-        above = F.relu(input)
-        out = above + slopes * (input - above)
+        slopes = torch.rand_like(x.detach()) * (upper - lower) + lower
+        above = F.relu(x)
+        out = above + slopes * (x - above)
     else:
-        out = F.leaky_relu(input, (lower + upper) / 2)
+        out = F.leaky_relu(x, (lower + upper) / 2)
     return input.copy_(out) if inplace else out
 
 

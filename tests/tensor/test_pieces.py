@@ -13,6 +13,7 @@ IMAGE = on_grid(2, 2, 5, 6)
 
 def test_rrelu_of_new_data():
     check(lambda x: F.rrelu(x, 0.125, 0.375), IMAGE, ulps=2, grad_ulps=4)
+    check(lambda x: torch.rrelu_(x * 1, 0.125, 0.375), IMAGE, ulps=2, grad_ulps=4)
 
 
 def test_rrelu_draws_slopes_between_its_bounds():
