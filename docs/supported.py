@@ -1,14 +1,16 @@
 """Writes docs/supported.md: what of torch works on secrets. Run `python docs/supported.py`.
 
-Functions are read from the tables of operations. Layers, losses and optimizers are run once each,
-forward and backward on encrypted inputs, and listed by what happened.
+Functions are read from the tables of operations; what they cost is measured on the rows of
+tests/accuracy.py and tests/costs. Layers, losses and optimizers are run once each, forward and
+backward on encrypted inputs, and listed by what happened.
 """
 
 from __future__ import annotations
 
-import runpy
+import sys
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,8 @@ PAGE = Path(__file__).with_name("supported.md")
 INTRODUCTION = """# What works on secrets
 
 Written by `python docs/supported.py`; a test keeps it true. Functions have their methods,
-operators, in-place and out= forms with them, and gradients. Whatever torch itself composes of them
-works too.
+operators, in-place and out= forms with them, and gradients except where the tables show none.
+Whatever torch itself composes of them works too.
 Anything else raises `UnsupportedOperationError`, and what would show a secret `SecretLeakError`;
 both say what to use instead. Numbers, plain tensors and secrets mix freely.
 """
@@ -210,6 +212,7 @@ ELSEWHERE = {"Optimizer"}  # the base class
 
 
 def main() -> None:
+    sys.path.insert(0, str(PAGE.parents[1]))  # for the tables in tests/
     PAGE.write_text(page())
 
 
@@ -218,18 +221,23 @@ def page() -> str:
     torch.manual_seed(0)
     with warnings.catch_warnings(), mpctensor.init(seed=0):
         warnings.simplefilter("ignore")
-        parts = [INTRODUCTION, _functions(), _accuracy(), _layers(), _losses(), _optimizers()]
+        parts = [INTRODUCTION, _functions(), _accuracy(), _costs()]
+        parts += [_layers(), _losses(), _optimizers()]
     return "\n".join(parts)
 
 
+def listed() -> dict[str, set[str]]:
+    """The functions of each family, by what it is about."""
+    families = [getattr(ops, name) for name in ops.__all__]
+    rows = {_first_line(family): _names_in(family.__name__) for family in families}
+    return rows | {"Caught whole, above autograd": _names_of_front()}
+
+
 def _functions() -> str:
-    rows = [
-        (name, _first_line(family), sorted(_names_in(family.__name__)))
-        for name, family in ((name, getattr(ops, name)) for name in ops.__all__)
-    ]
-    rows.append(("front", "Caught whole, above autograd", sorted(_names_of_front())))
     lines = ["## Functions", "", "| family | functions |", "|---|---|"]
-    lines += [f"| {about} | {_listed(names)} |" for _, about, names in rows if names]
+    lines += [
+        f"| {about} | {_listed(sorted(names))} |" for about, names in listed().items() if names
+    ]
     tried = [(name, _works(lambda: run(_secret(VECTORS)))) for name, run in COMPOSED.items()]
     lines += ["", "Some of those that torch composes:", "", "| work | do not |", "|---|---|"]
     lines += [f"| {_split(tried)} |"]
@@ -267,27 +275,70 @@ def _names_of_front() -> set[str]:
 
 ACCURACY = """Swept by `tests/tensor/test_accuracy.py` at 16 fractional bits. The largest error
 allowed is absolute, or relative where that is more. Costs are those of two parties: rounds of a
-call, and bytes for an element of the argument, sent by each party and by the provider. More, and
-why, is in numerics.md.
+call and of all its gradients, and bytes of the call for an element of the argument, sent by each
+party and by the provider. More, and why, is in numerics.md.
+"""
+COSTS = """As above, for the other functions, run by `tests/test_costs.py` with gradients recorded
+on secrets of about -2 to 2, of the sizes given. Errors are in units of 2^-16, absolute, or relative
+where that is more. Rounds change with what is reduced, ordered, pooled or run through in time,
+hardly with the number of elements. What was compared or multiplied before costs less; products may
+keep extra digits, which take 1 round to cut, as before decryption.
+"""
+FREE = """These are exact, without a round or a byte: linear maps with public structure, and new
+public tensors.
 """
 
 
 def _accuracy() -> str:
     """Domain, error and cost of each function of tests/accuracy.py."""
-    rows = runpy.run_path(str(PAGE.parents[1] / "tests" / "accuracy.py"))["ROWS"]
-    lines = ["## Accuracy", "", ACCURACY]
-    lines.append(
-        "| function | domain | beyond it | largest error | rounds | bytes sent | provider bytes |"
-    )
-    lines.append("|---|---|---|---|---|---|---|")
+    rows, calls = import_module("tests.accuracy").ROWS, import_module("tests.costs.call")
+    lines = ["## Smooth functions: accuracy and costs", "", ACCURACY]
+    lines += _head("function", "domain", "beyond it", "largest error")
     for row in rows:
         x = mpctensor.encrypt(row.points)
         with torch.no_grad(), mpctensor.cost() as spent:
             row.function(x)
         costs = (round(b / x.numel()) for b in (spent.bytes_sent, spent.provider_bytes))
-        cells = (f"`{row.name}`", row.domain, row.beyond, f"2^-{row.bits}", spent.rounds, *costs)
-        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+        recorded = calls.run(calls.Call(row.name, row.rounds, 0, row.function, (row.points,)))
+        promised = (f"`{row.name}`", row.domain, row.beyond, f"2^-{row.bits}")
+        lines.append(_cells(*promised, spent.rounds, *costs, recorded.backward))
     return "\n".join(lines) + "\n"
+
+
+def _costs() -> str:
+    """Error and cost of each call of tests/costs."""
+    names = ("call", "elements", "layers", "free")
+    calls, elements, layers, free = (import_module(f"tests.costs.{name}") for name in names)
+    lines = ["## Other functions: accuracy and costs", "", COSTS]
+    for family in elements.FAMILIES + layers.FAMILIES:
+        lines += [f"### {family.title}", "", f"Bytes for an element of the {family.per}.", ""]
+        lines += _head("function", "of", "error")
+        lines += [_cost_row(call, calls.run(call), family.per) for call in family.calls] + [""]
+    lines += ["### Shapes, public positions, new tensors", "", FREE, _listed(sorted(free.FREE))]
+    return "\n".join(lines) + "\n"
+
+
+def _cost_row(call: Any, spent: Any, per: str) -> str:
+    result = spent.result if isinstance(spent.result, Tensor) else spent.result[0]
+    count = (call.secrets[0] if per == "argument" else result).numel()
+    sizes = ", ".join("x".join(str(n) for n in x.shape) for x in call.secrets)
+    error = {0: "exact", None: "random"}.get(call.ulps, call.ulps)
+    costs = (_short(total / count) for total in (spent.bytes_sent, spent.provider_bytes))
+    return _cells(f"`{call.name}`", sizes, error, spent.rounds, *costs, spent.backward)
+
+
+def _head(*columns: str) -> list[str]:
+    """A table's first lines; costs are its last columns."""
+    columns = (*columns, "rounds", "bytes sent", "provider bytes", "gradients")
+    return [_cells(*columns), "|---" * len(columns) + "|"]
+
+
+def _cells(*values: Any) -> str:
+    return "| " + " | ".join("" if value is None else str(value) for value in values) + " |"
+
+
+def _short(number: float) -> str:
+    return f"{number:.1f}" if 0 < number < 10 and number % 1 else f"{number:.0f}"
 
 
 def _listed(names: list[str]) -> str:

@@ -1,7 +1,6 @@
 """What each smooth function promises at the default precision, as a table.
 
-tests/tensor/test_accuracy.py sweeps every row, and docs/supported.py prints them: so this module
-imports torch alone.
+tests/tensor/test_accuracy.py sweeps every row, and docs/supported.py prints them.
 """
 
 from __future__ import annotations
