@@ -90,7 +90,10 @@ def decrypt(obj: Any, *, dst: str | Sequence[str] | None = None) -> Any:
 
 
 # Means of squares that torch's optimizers keep, by the names of their state.
-SECOND_MOMENTS = {"exp_avg_sq", "max_exp_avg_sq", "square_avg", "acc_delta", "sum"}
+SECOND_MOMENTS = {
+    *("exp_avg_sq", "max_exp_avg_sq", "square_avg", "acc_delta", "sum"),
+    *("row_var", "col_var", "variance"),
+}
 
 
 def party() -> str | None:

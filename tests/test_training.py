@@ -120,6 +120,7 @@ OPTIMIZERS = {
     "centered": (torch.optim.RMSprop, {"lr": 0.003, "centered": True, "momentum": 0.5}),
     "rprop": (torch.optim.Rprop, {"lr": 0.005}),
     "asgd": (torch.optim.ASGD, {"lr": 0.5}),
+    "adafactor": (torch.optim.Adafactor, {"lr": 0.1}),
 }
 
 

@@ -5,6 +5,7 @@ show a value; everything else is an aten op in `ops`.
 """
 
 from . import (
+    adafactor,
     attention,
     bags,
     distances,
@@ -26,6 +27,7 @@ from . import (
 )
 
 __all__ = [
+    "adafactor",
     "attention",
     "bags",
     "distances",

@@ -18,8 +18,6 @@ from ..tensor import SharedTensor
 _BRANCHING = {
     torch.optim.LBFGS: "it stops, and searches along a line, by the values of loss and gradient:"
     " use Adam, or SGD with momentum",
-    torch.optim.Adafactor: "it compares the norms of parameter and update with bounds in Python,"
-    " which would make them public: use Adam, Adagrad or RMSprop",
     torch.optim.SparseAdam: "the places of a sparse gradient would be public: use Adam",
 }
 
