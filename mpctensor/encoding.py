@@ -15,7 +15,9 @@ from torch import Tensor
 from .errors import EncodingError
 
 RANGE_BITS = 62
-SATURATION_BITS = 46  # where infinities and huge public fill values come to rest: |v * scale|
+SATURATION_BITS = 46  # where public values out of range come to rest: |v * scale|
+INFINITE = 2.0**60  # public numbers from here on mean infinity
+LARGEST_FILL = 2.0**29  # where these come to rest: |v|, with room for a factor of 16 bits
 
 
 def describe_scale(scale: int) -> str:
@@ -37,8 +39,8 @@ def describe_bound(scale: int) -> str:
 def encode(value: Tensor, scale: int, saturate: bool = False) -> Tensor:
     """Ring elements (int64, contiguous) of a plain tensor.
 
-    saturate: infinities and values out of range come to rest at +-2^46 / scale instead of raising;
-    meant for public fill values and bounds only.
+    saturate: values out of range come to rest at +-2^46 / scale instead of raising, and infinities
+    where `saturated` has them; meant for public fill values and bounds only.
     Raises EncodingError naming the first value that is NaN, infinite or too large.
     """
     if value.is_complex():
@@ -53,12 +55,22 @@ def encode(value: Tensor, scale: int, saturate: bool = False) -> Tensor:
         bound = 2.0**SATURATION_BITS
         if bool(scaled.isnan().any()):
             raise EncodingError("a public value is NaN, which shares cannot hold")
-        scaled = scaled.clamp(-bound, bound)
+        huge = value.abs() >= INFINITE
+        scaled = torch.where(huge, saturated(value, scale) * scale, scaled.clamp(-bound, bound))
     elif scaled.numel():
         low, high = torch.aminmax(scaled)
         if not (low.item() > -limit and high.item() < limit):
             raise EncodingError(_complaint(value, ~(scaled.abs() < limit), scale))
     return scaled.round_().to(torch.int64).contiguous()
+
+
+def saturated(value: Tensor, scale: int) -> Tensor:
+    """The value with infinities, and fills like finfo.min, at the largest number there is room for.
+
+    At scale 1 they are integers.
+    """
+    largest = 2.0**60 if scale == 1 else min(LARGEST_FILL, 2.0**61 / scale)
+    return torch.where(value.abs() >= INFINITE, value.sign() * largest, value)
 
 
 def _encode_integers(value: Tensor, scale: int) -> Tensor:

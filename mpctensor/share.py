@@ -47,6 +47,7 @@ class Facts:
     the factors.
     public: the ring elements themselves (flat, storage layout) when every party knows them.
     fine: whether it is a mean of squares, which sums and writes keep finer than other values.
+    filled: whether some of the numbers may be large public fills, such as one for -inf.
     mask, opened, known: the mask's id, the flat opened value x + r, and which positions of it are
     valid (True: all of them).
     origin: a digest of the computation that the value comes from, in a deployed session.
@@ -55,7 +56,7 @@ class Facts:
     """
 
     __slots__ = (
-        *("derived", "fine", "known", "mask", "opened", "origin", "public", "scale"),
+        *("derived", "filled", "fine", "known", "mask", "opened", "origin", "public", "scale"),
         *("shown", "torch_version", "unit"),
     )
 
@@ -72,6 +73,7 @@ class Facts:
         self.shown = shown
         self.public = public
         self.fine = fine
+        self.filled = False
         self.mask: int | None = None
         self.opened: Tensor | None = None
         self.known: bool | Tensor = False
@@ -219,11 +221,12 @@ class Share:
         if getattr(storage, FACTS, None) is None:
             facts, public = self.facts, self.public
             known = None if public is None else fn(public)
-            return Share.make(
+            made = Share.make(
                 *(self.session, parts, out.dtype, facts.scale, facts.unit, known),
                 shown=facts.shown,
                 fine=facts.fine,
             )
+            return made.like(self)
         return out
 
     def split(self, fn: Callable[[Tensor], Sequence[Tensor]]) -> list[Share]:
@@ -238,6 +241,11 @@ class Share:
     def clone(self) -> Share:
         """Fresh contiguous storages with the same value; a new value gets a new mask."""
         return self.map(lambda part: part.clone(memory_format=torch.contiguous_format))
+
+    def like(self, *sources: Share) -> Share:
+        """This fresh share, noted as holding fills where a source does."""
+        self.facts.filled = any(source.facts.filled for source in sources)
+        return self
 
     def write(self, value: Share, scale: int | None = None) -> None:
         """Overwrite in place (every view of this storage sees it).
@@ -264,6 +272,7 @@ class Share:
             facts.scale = scale
         facts.shown = value.shown if self.whole else min(facts.shown, value.shown)
         facts.fine = value.fine if self.whole else facts.fine
+        facts.filled = value.facts.filled or (not self.whole and facts.filled)
         facts.public = keep
         for p in self.session.local:
             self.parts[p].copy_(sources[p])

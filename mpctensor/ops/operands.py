@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import isfinite
+from math import copysign, isfinite
 from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
 
 from .. import protocols as mpc
-from ..encoding import encode
+from ..encoding import INFINITE, LARGEST_FILL, encode, saturated
 from ..errors import EncodingError, UnsupportedOperationError
 from ..share import Share
 
-INFINITE = 2.0**60  # public numbers from here on mean infinity
 _INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 
 
@@ -51,6 +50,9 @@ def category(dtype: torch.dtype) -> int:
     if dtype.is_floating_point:
         return 2
     return 0 if dtype == torch.bool else 1
+
+
+LARGE_FILL = 2.0**13  # public terms from here on leave no room for factors that pile up
 
 
 def result_dtype(*operands: Any) -> torch.dtype:
@@ -139,10 +141,14 @@ def filled(like: Share, size: Sequence[int], number: float, dtype: torch.dtype) 
     if dtype.is_floating_point and unit == 1:
         unit = like.session.unit
     number = as_dtype(number, dtype)
+    huge = abs(number) >= INFINITE
+    if huge and dtype.is_floating_point:
+        number = copysign(LARGEST_FILL, number)
     if float(number).is_integer() and abs(number) < 1 << 30:
         value = torch.full(tuple(size), int(number), dtype=torch.int64)
-        return retag(mpc.constant(like.session, value, 1, unit=unit), dtype)
-    huge = abs(number) >= INFINITE
+        out = mpc.constant(like.session, value, 1, unit=unit)
+        out.facts.filled = huge
+        return retag(out, dtype)
     if not huge:
         check_room(number, unit)
     value = torch.full(tuple(size), number, dtype=torch.float64)
@@ -192,20 +198,16 @@ def term(like: Share, value: Any, *, saturate: bool = True) -> Share:
     if scale > unit**2 and not _fits(wide, scale):
         scale = unit**2  # `like` will be truncated to it
     if saturate:
-        wide = _saturated(wide.to(torch.float64), scale)
-    return retag(mpc.constant(like.session, wide, scale, unit=unit), tensor.dtype)
+        wide = saturated(wide.to(torch.float64), scale)
+    out = mpc.constant(like.session, wide, scale, unit=unit)
+    out.facts.filled = saturate and bool((wide.abs() >= LARGE_FILL).any())
+    return retag(out, tensor.dtype)
 
 
 def _fits(value: Tensor, scale: int) -> bool:
     """Whether finite numbers leave room for a sum at this scale."""
     size = value.to(torch.float64).abs()
     return not bool(((size * scale >= 2.0**61) & (size < INFINITE)).any())
-
-
-def _saturated(value: Tensor, scale: int) -> Tensor:
-    """Infinities and fills like finfo.min rest at the largest number that a sum can take."""
-    huge = value.abs() >= INFINITE
-    return torch.where(huge, value.sign() * (2.0**60 / scale), value) if bool(huge.any()) else value
 
 
 def _plain_dtype(number: float) -> torch.dtype:

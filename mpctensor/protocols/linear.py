@@ -23,7 +23,8 @@ from .opening import same_session
 from .truncation import truncate
 
 HEADROOM_BITS = 14  # values below 2^14 keep fitting while public factors pile up in the scale
-MANTISSA_BITS = 24  # significant bits of a public factor that is no short fraction
+MANTISSA_BITS = 16  # significant bits of a public factor that is no short fraction
+SHORT_BITS = 20  # of the numerator of a short fraction, which is exact
 RATIO_BITS = 16  # by which ring elements may grow on the way to another scale
 SMALL_BITS = 8  # a public summand of fewer bits than this asks for a finer scale
 SCALE_BITS = 61  # no product has a finer scale
@@ -144,7 +145,7 @@ def _at_scale(x: Share, factor: int, scale: int) -> Share:
         return x
     parts = x.each(lambda _, part: part * _wrapped(factor))
     public = None if x.public is None else x.public * _wrapped(factor)
-    return Share.make(x.session, parts, x.dtype, scale, x.unit, public, x.shown, x.fine)
+    return Share.make(x.session, parts, x.dtype, scale, x.unit, public, x.shown, x.fine).like(x)
 
 
 def _wrapped(factor: int) -> int:
@@ -164,7 +165,8 @@ def _joined(
     if x.public is not None and y.public is not None:
         public = fn(x.public, y.public)
     shown, fine = min(x.shown, y.shown), x.fine or y.fine
-    return Share.make(session, parts, dtype, x.scale, max(x.unit, y.unit), public, shown, fine)
+    unit = max(x.unit, y.unit)
+    return Share.make(session, parts, dtype, x.scale, unit, public, shown, fine).like(x, y)
 
 
 def add(x: Share, y: Share) -> Share:
@@ -212,7 +214,8 @@ def concatenate(fn: Callable[[Sequence[Tensor]], Tensor], shares: Sequence[Share
     public = None if any(v is None for v in publics) else fn([v for v in publics if v is not None])
     unit, shown = max(s.unit for s in aligned), min(s.shown for s in aligned)
     fine = any(s.fine for s in aligned)
-    return Share.make(session, parts, dtype, aligned[0].scale, unit, public, shown, fine)
+    scale = aligned[0].scale
+    return Share.make(session, parts, dtype, scale, unit, public, shown, fine).like(*shares)
 
 
 def total(x: Share, dims: Sequence[int] | None = None, keepdim: bool = False) -> Share:
@@ -233,7 +236,9 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
     The scale takes the denominator; once it outgrows the ring's room it is truncated (1 round).
     Raises EncodingError for a factor that leaves no room for any value but 0.
     """
-    exact = rationalise(factor, MANTISSA_BITS)
+    if x.facts.filled:
+        return _with_fills(x, factor)
+    exact = rationalise(factor, MANTISSA_BITS, SHORT_BITS)
     common = _cancelling(x, exact)
     crowded = abs(exact.numerator) // common * x.scale > 1 << RANGE_BITS - HEADROOM_BITS
     if x.fine or crowded:
@@ -257,6 +262,17 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
     public = None if x.public is None else x.public * numerator
     shown = _shown_after(x, exact, unit)
     return with_headroom(Share.make(x.session, parts, dtype, scale, unit, public, shown, x.fine))
+
+
+def _with_fills(x: Share, factor: float | Fraction) -> Share:
+    """x times a factor where some of x may be a fill near the end of the range.
+
+    Factors do not pile up there: x is truncated before, and the product at once.
+    """
+    x = fit(x)
+    exact = rationalise(factor, MANTISSA_BITS)
+    scale = x.scale * exact.denominator
+    return fit(_at_scale(x, exact.numerator, scale))
 
 
 def _at_its_scale(x: Share, factor: float | Fraction) -> Share | None:
@@ -313,16 +329,20 @@ def _mantissa_bits(x: Share) -> int:
     return min(MANTISSA_BITS, max(12, 62 - HEADROOM_BITS - x.scale.bit_length() + 1))
 
 
-@lru_cache(maxsize=4096)
-def rationalise(factor: float | Fraction, bits: int) -> Fraction:
-    """A fraction with a numerator of at most `bits` bits: exact for short decimals and ratios."""
+@lru_cache(maxsize=4096, typed=True)
+def rationalise(factor: float | Fraction, bits: int, short: int = 0) -> Fraction:
+    """A fraction with a numerator of at most `bits` bits: exact for short decimals and ratios.
+
+    short: numerators of so many bits are short, if that is more than `bits`.
+    """
+    short = max(bits, short)
     if isinstance(factor, (int, Fraction)):
         exact = Fraction(factor)
-        if isinstance(factor, int) or _short(exact, bits):
+        if isinstance(factor, int) or _short(exact, short):
             return exact
     else:
         for exact in (Fraction(repr(factor)), Fraction(factor).limit_denominator(10**6)):
-            if float(exact) == factor and _short(exact, bits):
+            if float(exact) == factor and _short(exact, short):
                 return exact
     if factor == 0:
         return Fraction(0)

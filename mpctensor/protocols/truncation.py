@@ -35,7 +35,7 @@ def truncate(x: Share, d: int) -> Share:
     by_wrap_bit = session.n == 2 and not is_open(flat)
     parts = _by_wrap_bit(flat, d) if by_wrap_bit else _by_opening(flat, d)
     out = Share.make(session, parts, x.dtype, x.scale // d, x.unit, shown=x.shown, fine=x.fine)
-    return _shaped_like(out, x)
+    return _shaped_like(out.like(x), x)
 
 
 def _flat(x: Share) -> Share:
@@ -58,7 +58,7 @@ def _truncate_public(x: Share, d: int) -> Share:
     floor = raw.div(d, rounding_mode="floor")
     value = floor + ((raw - floor * d) * 2 >= d)
     parts = x.each(lambda p, _: value.clone() if p == x.session.first else value * 0)
-    return Share.make(x.session, parts, x.dtype, x.scale // d, x.unit, value, fine=x.fine)
+    return Share.make(x.session, parts, x.dtype, x.scale // d, x.unit, value, fine=x.fine).like(x)
 
 
 def _shift_of(d: int) -> int | None:

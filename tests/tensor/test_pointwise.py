@@ -322,7 +322,34 @@ def test_fills_within_range_are_exact_and_infinities_rest():
     with pytest.raises(EncodingError, match=r"2\*\*30"):  # as x[0] = 1e10, of a product
         (mpctensor.encrypt(torch.ones(2)) * mpctensor.encrypt(torch.ones(2))).fill_(1e10)
     for huge in (float("inf"), torch.finfo(torch.float32).max):
-        assert x.fill_(huge).decrypt().min() >= 2.0**30
+        assert x.fill_(huge).decrypt().tolist() == [2.0**29, 2.0**29]
+        assert torch.full_like(x, -huge).decrypt().tolist() == [-(2.0**29), -(2.0**29)]
+
+
+@pytest.mark.parametrize("factor", [1 / 0.9, 1 / 0.3, 10.0, 1.1, 0.123456789, 8**-0.5, 3, 1.7])
+@pytest.mark.parametrize("fill", [-float("inf"), torch.finfo(torch.float32).min, -1e9, -1e4])
+def test_masked_places_stay_masked_however_they_are_scaled(fill, factor):
+    """Factors pile up in the scale, which must not make a fill wrap around."""
+    mask = torch.tensor([True, False, False])
+    plain = torch.tensor([[0.0, 0.5, 1.0], [3.0, 1.0, 2.0]])
+    secret = mpctensor.encrypt(plain)
+    products = (secret @ torch.eye(3)) * mpctensor.encrypt(torch.ones(3))  # not truncated yet
+    for start in (secret, products):
+        x, y = start.masked_fill(mask, fill), plain.masked_fill(mask, fill)
+        for _ in range(2):
+            x, y = x * factor, y * factor
+            assert torch.allclose(x.softmax(-1).decrypt(), y.softmax(-1), atol=1e-3)
+            assert torch.equal(x.argmax(-1).decrypt(), y.argmax(-1))
+        other = torch.where(mask, fill, 0.0)
+        x, y = (start + other) * factor, (plain + other) * factor
+        assert torch.allclose(x.softmax(-1).decrypt(), y.softmax(-1), atol=1e-3)
+
+
+def test_factors_of_many_digits_have_the_range_of_products():
+    x = mpctensor.encrypt(torch.tensor([2.0**29, -1e8, 12345.678]))
+    plain = torch.tensor([2.0**29, -1e8, 12345.678])
+    for factor in (0.123456789, 1 / 3.14159265, 1.23456789):
+        assert torch.allclose((x * factor).decrypt(), plain * factor, rtol=2.0**-15)
 
 
 @pytest.mark.parametrize("tiny", [1e-6, 1e-8])
