@@ -106,7 +106,7 @@ def test_choice_between_secret_and_plain():
     check(torch.where, on_grid(5) > 0, on_grid(5, seed=1), on_grid(5, seed=2), secret=(1,), ulps=1)
 
 
-@pytest.mark.parametrize("fn", [torch.sign, torch.abs])
+@pytest.mark.parametrize("fn", [torch.sign, torch.sgn, torch.abs])
 def test_sign_and_abs(fn):
     check(fn, torch.tensor([-2.0, -ULP, 0.0, ULP, 3.0]), ulps=1)
     check(fn, torch.tensor([-2, 0, 3]), gradients=False)
