@@ -111,7 +111,7 @@ FAMILIES = [
             Call("any", 4, 0, over(torch.any, 1), (TABLE > 0,)),
             Call("logcumsumexp", 20, 8, over(torch.logcumsumexp, 1), (TABLE,)),
             Call("normalize", 24, 6, F.normalize, (TABLE,)),
-            Call("cosine_similarity", 53, 8, F.cosine_similarity, (TABLE, TABLE.flip(0))),
+            Call("cosine_similarity", 52, 8, F.cosine_similarity, (TABLE, TABLE.flip(0))),
         ],
     ),
     Family(
