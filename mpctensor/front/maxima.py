@@ -27,6 +27,7 @@ from ..ops.pooling import (
 from ..ops.reduce import dims_of
 from ..ops.registry import FRONT
 from ..tensor import SharedTensor
+from . import pairs
 from .chosen import Shared, chosen, index_of
 
 Extremum = namedtuple("Extremum", ["values", "indices"])
@@ -94,8 +95,8 @@ def _max_or_min(name: str, elementwise: Callable[..., Any]) -> Callable[..., Any
     return handler
 
 
-FRONT[torch.max] = FRONT[Tensor.max] = _max_or_min("max", torch.maximum)
-FRONT[torch.min] = FRONT[Tensor.min] = _max_or_min("min", torch.minimum)
+FRONT[torch.max] = FRONT[Tensor.max] = _max_or_min("max", pairs.maximum)
+FRONT[torch.min] = FRONT[Tensor.min] = _max_or_min("min", pairs.minimum)
 
 
 def _position(name: str) -> Callable[..., Any]:
