@@ -2,7 +2,7 @@
 
 torch's own gradients would index with a secret. As in torch, on ties the gradient of a maximum
 along a dimension goes to the first winner, and that of amax, amin and of full reductions is spread
-evenly over the winners, which costs a comparison with the result and a division by their count.
+evenly over the winners, which costs a comparison with the result, and 1 / their count from a row.
 """
 
 from __future__ import annotations
