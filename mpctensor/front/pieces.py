@@ -22,6 +22,14 @@ from . import maxima  # noqa: F401 (enters the max pools)
 front(torch.sgn, Tensor.sgn)(torch.sign)
 
 
+@front(torch.logaddexp, Tensor.logaddexp)
+def logaddexp(input: Any, other: Any, *, out: Any = None) -> Any:
+    """log(exp(x) + exp(y)) = y + softplus(x - y), whose slope, sigmoid(x - y), divides nothing."""
+    if out is not None:
+        return torch.logaddexp(input, other, out=out)
+    return other + F.softplus(input - other)
+
+
 @front(F.rrelu, torch.rrelu)
 def rrelu(
     input: Any,

@@ -14,6 +14,7 @@ from ..ops.registry import front
 from ..tensor import wrap
 from .chosen import chosen, index_of
 from .order import along, back
+from .pieces import logaddexp
 
 
 def _extremum(name: str) -> Callable[..., Any]:
@@ -50,7 +51,7 @@ def _scan(row: Any, combine: Callable[..., Any]) -> Any:
 def logcumsumexp(input: Any, dim: int) -> Any:
     """torch.logcumsumexp, in levels of logaddexp."""
     row, place = along(input, dim)
-    return back(_scan(row, torch.logaddexp), input, place)
+    return back(_scan(row, logaddexp), input, place)
 
 
 @front(torch.cumprod, Tensor.cumprod)

@@ -28,9 +28,9 @@ def test_small_sizes(name, size):
 
 
 def test_logcumsumexp():
-    """An ulp or two for each level of logaddexp, and its gradient's quotients."""
-    check(lambda x: x.logcumsumexp(1), X, ulps=6, grad_ulps=24)
-    check(lambda x: torch.logcumsumexp(x, 0), X * 8, ulps=6, grad_ulps=24)
+    """An ulp or two for each level of logaddexp, and of its gradient."""
+    check(lambda x: x.logcumsumexp(1), X, ulps=6, grad_ulps=12)
+    check(lambda x: torch.logcumsumexp(x, 0), X * 8, ulps=6, grad_ulps=12)
 
 
 @pytest.mark.parametrize("name", ["cummax", "cummin", "logcumsumexp", "cumprod"])
