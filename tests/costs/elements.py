@@ -104,6 +104,7 @@ FAMILIES = [
         [
             Call("sum", 0, 0, over(torch.sum, 1), (TABLE,)),
             Call("cumsum", 0, 0, over(torch.cumsum, 1), (TABLE,)),
+            Call("cumprod_", 7, 16, lambda x: x.clone().cumprod_(1), (on_grid(8, 10),)),
             Call("mean", 0, 1, over(torch.mean, 1), (TABLE,)),
             Call("var_mean", 2, 2, over(torch.var_mean, 1), (TABLE,)),
             Call("std_mean", 9, 4, over(torch.std_mean, 1), (TABLE,)),
