@@ -93,6 +93,7 @@ def test_relu_backward_compares_nothing():
     assert cost.rounds == 1
 
 
+@pytest.mark.simulated
 @pytest.mark.parametrize("fn", [torch.sigmoid, torch.tanh])
 def test_gradients_from_an_open_result_take_a_truncation_and_an_opening(fn):
     x, g = mpctensor.encrypt((on_grid(8, 8).requires_grad_(), on_grid(8, 8)))

@@ -124,6 +124,7 @@ def test_out_of_the_larger():
     assert_close(out.decrypt(), torch.maximum(x, y), 1)
 
 
+@pytest.mark.simulated
 @pytest.mark.parametrize("fn", [torch.maximum, torch.minimum])
 def test_gradients_of_the_larger_compare_nothing(fn):
     x, y, g = (mpctensor.encrypt(on_grid(9, seed=i).requires_grad_(i < 2)) for i in range(3))
