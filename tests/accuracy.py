@@ -333,6 +333,6 @@ ROWS = [
         2,
     ),
     Row("std", lambda x: x.std(1), MATRIX, "sum of squares < 2^30", WRAPS, 9),
-    Row("prod", lambda x: x.prod(1), TERMS, "abs(products) < 2^30", WRAPS, 10, 12),
-    Row("cumprod", lambda x: x.cumprod(1), TERMS, "abs(products) < 2^30", WRAPS, 10, 12),
+    Row("prod", lambda x: x.prod(1), TERMS, "abs(products) < 2^30", WRAPS, 7, 12),
+    Row("cumprod", lambda x: x.cumprod(1), TERMS, "abs(products) < 2^30", WRAPS, 7, 12),
 ]

@@ -2,7 +2,7 @@
 
 torch's own gradients would index with a secret. As in torch, on ties the gradient of a maximum
 along a dimension goes to the first winner, and that of amax, amin and of full reductions is spread
-evenly over the winners, which costs a comparison with the result and a division by their count.
+evenly over the winners, which costs a comparison with the result, and 1 / their count from a row.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ..ops.pooling import (
 from ..ops.reduce import dims_of
 from ..ops.registry import FRONT
 from ..tensor import SharedTensor
+from . import pairs
 from .chosen import Shared, chosen, index_of
 
 Extremum = namedtuple("Extremum", ["values", "indices"])
@@ -94,8 +95,8 @@ def _max_or_min(name: str, elementwise: Callable[..., Any]) -> Callable[..., Any
     return handler
 
 
-FRONT[torch.max] = FRONT[Tensor.max] = _max_or_min("max", torch.maximum)
-FRONT[torch.min] = FRONT[Tensor.min] = _max_or_min("min", torch.minimum)
+FRONT[torch.max] = FRONT[Tensor.max] = _max_or_min("max", pairs.maximum)
+FRONT[torch.min] = FRONT[Tensor.min] = _max_or_min("min", pairs.minimum)
 
 
 def _position(name: str) -> Callable[..., Any]:

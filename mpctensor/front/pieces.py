@@ -18,6 +18,17 @@ from ..ops.registry import FRONT, front
 from ..tensor import SharedTensor
 from . import maxima  # noqa: F401 (enters the max pools)
 
+# torch's gradient of sgn is a plain zero tensor, which is no gradient of a secret
+front(torch.sgn, Tensor.sgn)(torch.sign)
+
+
+@front(torch.logaddexp, Tensor.logaddexp)
+def logaddexp(input: Any, other: Any, *, out: Any = None) -> Any:
+    """log(exp(x) + exp(y)) = y + softplus(x - y), whose slope, sigmoid(x - y), divides nothing."""
+    if out is not None:
+        return torch.logaddexp(input, other, out=out)
+    return other + F.softplus(input - other)
+
 
 @front(F.rrelu, torch.rrelu)
 def rrelu(

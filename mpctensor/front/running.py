@@ -1,4 +1,4 @@
-"""Running extrema and their positions; the running logarithm of a sum of exponentials."""
+"""Running extrema and their positions, running products, running sums of exponentials."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..ops.registry import front
 from ..tensor import wrap
 from .chosen import chosen, index_of
 from .order import along, back
+from .pieces import logaddexp
 
 
 def _extremum(name: str) -> Callable[..., Any]:
@@ -36,13 +37,32 @@ front(torch.cummax, Tensor.cummax)(_extremum("cummax"))
 front(torch.cummin, Tensor.cummin)(_extremum("cummin"))
 
 
-@front(torch.logcumsumexp, Tensor.logcumsumexp)
-def logcumsumexp(input: Any, dim: int) -> Any:
-    """torch.logcumsumexp, in ceil(log2 n) levels of logaddexp."""
-    row, place = along(input, dim)
+def _scan(row: Any, combine: Callable[..., Any]) -> Any:
+    """The running combination along the last dimension, in ceil(log2 n) levels."""
     d = 1
     while d < row.shape[-1]:
-        sums = torch.logaddexp(row[..., d:], row[..., :-d])
-        row = torch.cat([row[..., :d], sums], -1)
+        later = combine(row[..., d:], row[..., :-d])
+        row = torch.cat([row[..., :d], later], -1)
         d *= 2
-    return back(row, input, place)
+    return row
+
+
+@front(torch.logcumsumexp, Tensor.logcumsumexp)
+def logcumsumexp(input: Any, dim: int) -> Any:
+    """torch.logcumsumexp, in levels of logaddexp."""
+    row, place = along(input, dim)
+    return back(_scan(row, logaddexp), input, place)
+
+
+@front(torch.cumprod, Tensor.cumprod)
+def cumprod(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
+    """torch.cumprod, in levels of products: the gradient divides nothing, so zeros are right."""
+    whole = torch.int64 if not input.is_floating_point() else input.dtype
+    row, place = along(input.to(dtype or whole), dim)
+    out = _scan(row, torch.mul)
+    return back(out.clone() if out is row else out, input, place)
+
+
+@front(Tensor.cumprod_)
+def cumprod_(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
+    return input.copy_(cumprod(input.clone(), dim, dtype=dtype))

@@ -116,15 +116,29 @@ for _overload in (
     aten.split.Tensor,
     aten.split.sizes,
     aten.split_with_sizes.default,
-    aten.unsafe_split.Tensor,
-    aten.unsafe_split_with_sizes.default,
-    aten.unsafe_chunk.default,
     aten.chunk.default,
     aten.unbind.int,
     aten.tensor_split.sections,
     aten.tensor_split.indices,
 ):
     ATEN[_overload] = splitting(_overload)
+
+
+def _splitting_off(overload: Any) -> Callable[..., list[Share]]:
+    """Pieces of storages of their own: no views, as torch has it, so each finds its scale again.
+
+    An LSTM writes its gates into them in place.
+    """
+    split = splitting(overload)
+    return lambda x, *args, **options: [piece.clone() for piece in split(x, *args, **options)]
+
+
+for _overload in (
+    aten.unsafe_split.Tensor,
+    aten.unsafe_split_with_sizes.default,
+    aten.unsafe_chunk.default,
+):
+    ATEN[_overload] = _splitting_off(_overload)
 
 
 # Backward maps of the pads, which torch asks for with the padded input beside the gradient.

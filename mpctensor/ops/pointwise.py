@@ -170,7 +170,8 @@ def _quotient(x: Any, y: Share) -> Share:
     number = None if isinstance(x, Share) else scalar(x)
     if number is not None:
         return _inverse(y, number)
-    return mpc.divide(as_float(factor(y, x)), y, is_nonnegative(y))
+    keep = torch.is_grad_enabled()  # torch's gradient divides by y again
+    return mpc.divide(as_float(factor(y, x)), y, is_nonnegative(y), keep)
 
 
 def _inverse(y: Share, number: float) -> Share:

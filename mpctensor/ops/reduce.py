@@ -258,11 +258,13 @@ def average(values: Share, winners: Share) -> Share:
 
 
 def _one_in(winners: Share) -> Share:
-    """1 / the number of winners, refined so that it is 1 for 1."""
-    count = mpc.total(winners, [-1], True)
-    rough = mpc.fit(mpc.reciprocal(as_float(count), positive=True))
-    off = mpc.sub(filled(rough, (), 2, rough.dtype), mpc.mul(rough, count))
-    return mpc.mul(rough, off)  # one step of Newton's
+    """1 / the number of winners, read at that position; 1 round."""
+    n = winners.shape[-1]
+    row = mpc.one_hot(mpc.total(winners, [-1], True), n + 1, first=1)
+    inverses = 1 / torch.arange(1, n + 1, dtype=torch.float64)
+    unit = winners.session.unit
+    out = mpc.mul(row, mpc.constant(winners.session, inverses, unit, unit=unit))
+    return mpc.total(retag(out, torch.get_default_dtype()), [-1])
 
 
 @implements(aten.amax.default)

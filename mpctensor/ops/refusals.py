@@ -80,12 +80,14 @@ _INSTEAD = {
 
 def unsupported(name: str, func: Any) -> str:
     """What is said of an operation that has no handler: its name, and what to use instead."""
-    inner = str(func)
+    inner, instead = str(func), _INSTEAD.get(name)
+    own = "write it with supported operations (docs/supported.md), or decrypt() first"
+    if instead is None and name.strip("_") in set(_supported()):
+        return f"`{name}` is supported, but not as it is reached here, as `{inner}`: {own}"
     through = "" if f".{name}." in inner else f" (through `{inner}`)"
-    instead = _INSTEAD.get(name) or _nearest(name) + (
-        "write it with supported operations (docs/supported.md), or decrypt() first"
+    return (
+        f"`{name}`{through} has no meaning on secret shares yet: {instead or _nearest(name) + own}"
     )
-    return f"`{name}`{through} has no meaning on secret shares yet: {instead}"
 
 
 def _nearest(name: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from math import frexp, gcd, inf, lcm
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from ..errors import EncodingError
 from ..session import Session
 from ..share import ABSENT, Part, Share
 from .opening import same_session
-from .truncation import truncate
+from .truncation import truncate, truncate_all
 
 HEADROOM_BITS = 14  # values below 2^14 keep fitting while public factors pile up in the scale
 MANTISSA_BITS = 16  # significant bits of a public factor that is no short fraction
@@ -130,13 +131,18 @@ def rescale(x: Share, scale: int) -> Share:
     """The same value at exactly this scale (within 2^-16 of it, from a scale with odd factors)."""
     if x.scale == scale:
         return x
+    raised, d = _towards(x, scale)
+    return truncate(raised, d) if d > 1 else raised
+
+
+def _towards(x: Share, scale: int) -> tuple[Share, int]:
+    """The same value at a multiple of this scale, and what it is to be truncated by."""
     common = lcm(x.scale, scale)
     if min(common // x.scale, common // scale) > 1 << RATIO_BITS:
         shift = max(1, RATIO_BITS + x.scale.bit_length() - scale.bit_length())
         ratio = ((scale << shift) + x.scale // 2) // x.scale
-        return truncate(_at_scale(x, ratio, scale << shift), 1 << shift)
-    raised = _at_scale(x, common // x.scale, common)
-    return truncate(raised, common // scale) if common != scale else raised
+        return _at_scale(x, ratio, scale << shift), 1 << shift
+    return _at_scale(x, common // x.scale, common), common // scale
 
 
 def _at_scale(x: Share, factor: int, scale: int) -> Share:
@@ -364,14 +370,42 @@ def fit(x: Share) -> Share:
     A view that shows its whole storage finds the truncated storage again (a transposed weight, a
     saved activation).
     """
-    if x.scale <= x.unit:
-        return x
-    if x.storage_numel > x.here.numel():
-        return rescale(x, x.unit)
-    derived = x.facts.derived
-    if "fit" not in derived:
-        derived["fit"] = rescale(x.base(), x.unit)
-    flat: Share = derived["fit"]
+    return fit_all(x)[0]
+
+
+def fit_all(*shares: Share) -> list[Share]:
+    """`fit` for each, in one round for all."""
+    waiting = {_place(x): x for x in shares if x.scale > x.unit and FIT not in _kept_with(x)}
+    jobs = [_towards(x.base() if _covers(x) else x, x.unit) for x in waiting.values()]
+    done = dict(zip(waiting, truncate_all(jobs) if jobs else [], strict=True))
+    for place, x in waiting.items():
+        _kept_with(x)[FIT] = done[place]
+    return [x if x.scale <= x.unit else _fitted(x, done) for x in shares]
+
+
+FIT = "fit"
+
+
+def _covers(x: Share) -> bool:
+    """Whether a view shows its whole storage."""
+    return x.storage_numel <= x.here.numel()
+
+
+def _place(x: Share) -> int:
+    """What all views that cover a storage have in common; any other view's own."""
+    return id(x.facts) if _covers(x) else id(x)
+
+
+def _kept_with(x: Share) -> dict[str, Any]:
+    """What is known of a storage that x covers."""
+    return x.facts.derived if _covers(x) else {}
+
+
+def _fitted(x: Share, done: dict[int, Share]) -> Share:
+    """The truncated form of x: of its own, or a view of its storage's."""
+    if not _covers(x):
+        return done[id(x)]
+    flat: Share = x.facts.derived[FIT]
     return Share(x.session, flat.map(x.view_of).parts, x.dtype)
 
 
@@ -387,10 +421,12 @@ def product_operands(x: Share, y: Share) -> tuple[Share, Share]:
         return x, y
     if (x.public is None) != (y.public is None):
         return _beside_public(x, y, room)
-    x, y = (fit(x), y) if x.scale * y.unit >= y.scale * x.unit else (x, fit(y))
-    if x.scale * y.scale > room:
-        x, y = fit(x), fit(y)
-    return x, y
+    finer = x.scale * y.unit >= y.scale * x.unit  # x is
+    one, other = (x, y) if finer else (y, x)
+    if min(one.scale, one.unit) * other.scale > room:
+        x, y = fit_all(x, y)
+        return x, y
+    return (fit(x), y) if finer else (x, fit(y))
 
 
 def _beside_public(x: Share, y: Share, room: int) -> tuple[Share, Share]:

@@ -125,10 +125,16 @@ def absolute(x: Share) -> tuple[Share, Share]:
 
 def magnitude(x: Share) -> tuple[Share, Share]:
     """(|x|, its sign as an integer share): both thresholds of the sign on one opening."""
-    one = torch.ones((), dtype=torch.int64).expand(x.shape).reshape(-1)
-    (above, at_least), (positive_part, _) = selected(x, [one, one - 1])
+    (above, at_least), positive_part = _around_zero(x)
     signs = sub(_typed(above, torch.int64), _typed(invert(at_least), torch.int64))
     return sub(add(positive_part, positive_part), x), signs
+
+
+def _around_zero(x: Share) -> tuple[list[Share], Share]:
+    """([x > 0], [x >= 0]) and max(x, 0), from one opening."""
+    one = torch.ones((), dtype=torch.int64).expand(x.shape).reshape(-1)
+    bits, (positive_part, _) = selected(x, [one, one - 1])
+    return bits, positive_part
 
 
 def clamp(x: Share, low: Share | None, high: Share | None) -> tuple[Share, Share]:
@@ -205,3 +211,9 @@ def minimum(x: Share, y: Share) -> tuple[Share, Share]:
     """(min(x, y), [y < x]): x - relu(x - y); a tie keeps x."""
     less, bit = relu(sub(x, y), fuse=False)
     return sub(x, less), bit
+
+
+def larger(x: Share, y: Share) -> tuple[Share, Share, Share]:
+    """(max(x, y), [y > x], [y >= x]): x + relu(y - x), the bits from one opening."""
+    (above, at_least), more = _around_zero(sub(y, x))
+    return add(x, more), above, at_least

@@ -9,6 +9,8 @@ quantized neural networks", PoPETs 2020 [DEK20].
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from .. import kernels
@@ -26,15 +28,29 @@ def truncate(x: Share, d: int) -> Share:
     Two parties: by the wrap bit (1 round, 1 bit sent an element, 16..64 dealt), unless x is open
     already; else by opening (64 bits sent, 64 + f or 128 dealt; no round where x is open).
     """
-    session = same_session(x)
-    if x.scale % d:
-        raise ValueError(f"scale {x.scale} cannot be divided by {d}")
-    if x.public is not None:
-        return _truncate_public(x, d)
-    flat = _flat(x)
-    by_wrap_bit = session.n == 2 and not is_open(flat)
-    parts = _by_wrap_bit(flat, d) if by_wrap_bit else _by_opening(flat, d)
-    out = Share.make(session, parts, x.dtype, x.scale // d, x.unit, shown=x.shown, fine=x.fine)
+    return truncate_all([(x, d)])[0]
+
+
+def truncate_all(pairs: Sequence[tuple[Share, int]]) -> list[Share]:
+    """`truncate` for each share and its divisor, in one round for all."""
+    session = same_session(*(x for x, _ in pairs))
+    for x, d in pairs:
+        if x.scale % d:
+            raise ValueError(f"scale {x.scale} cannot be divided by {d}")
+    flat = [(_flat(x), d) for x, d in pairs if x.public is None]
+    wrapped = [session.n == 2 and not is_open(x) for x, _ in flat]
+    by_wrap_bit = iter(_by_wrap_bit([pair for pair, w in zip(flat, wrapped, strict=True) if w]))
+    by_opening = iter(_by_opening([pair for pair, w in zip(flat, wrapped, strict=True) if not w]))
+    divided = iter([next(by_wrap_bit if w else by_opening) for w in wrapped])
+    return [
+        _truncate_public(x, d) if x.public is not None else _truncated(x, d, next(divided))
+        for x, d in pairs
+    ]
+
+
+def _truncated(x: Share, d: int, parts: tuple[Part, ...]) -> Share:
+    scale = x.scale // d
+    out = Share.make(x.session, parts, x.dtype, scale, x.unit, shown=x.shown, fine=x.fine)
     return _shaped_like(out.like(x), x)
 
 
@@ -71,7 +87,7 @@ def multiple_near_offset(d: int) -> int:
     return d * ((OFFSET + d // 2) // d)
 
 
-def _by_wrap_bit(x: Share, d: int) -> tuple[Part, ...]:
+def _by_wrap_bit(pairs: Sequence[tuple[Share, int]]) -> list[tuple[Part, ...]]:
     """Two parties.
 
     1. party 0 adds the offset: x0 + x1 = z' + w 2^64, z' < 2^63, w = m0 or m1, m_i = msb(x_i)
@@ -79,27 +95,42 @@ def _by_wrap_bit(x: Share, d: int) -> tuple[Part, ...]:
     3. [m0 m1] from e_0, e_1 and the dealt product of the two random bits
     4. each party divides its own share and corrects for the wrap
     """
-    session, n = x.session, x.here.numel()
-    f = _shift_of(d)
-    offset = OFFSET if f is not None else multiple_near_offset(d)
-    dealt = session.deal("wrap", (), (n, 64 if f is None else f))
-    own = {p: kernels.prg_bundle(dealt.keys[p], WRAP_BITS, 1, n)[0] for p in session.local}
-    messages = x.each(lambda p, part: kernels.wrap_open(part, offset if p == 0 else 0, own[p]))
-    e0, e1 = session.transport.open([Opening(messages, "stack", n)])[0]
-    coin = session.public_words(0 if f is not None else n, "coin")
-
-    def finish(p: int, part: Tensor) -> Tensor:
-        product = dealt.part(p, 0)
-        if f is not None:
-            return kernels.wrap_shift(part, p, e0, e1, own[p], product, f)
-        return kernels.wrap_divide(part, p, e0, e1, own[p], product, d, coin)
-
-    return x.each(finish)
+    if not pairs:
+        return []
+    steps = [_WrapBit(x, d) for x, d in pairs]
+    opened = steps[0].x.session.transport.open([step.opening for step in steps])
+    return [step.finish(*bits) for step, bits in zip(steps, opened, strict=True)]
 
 
-def _by_opening(x: Share, d: int) -> tuple[Part, ...]:
+class _WrapBit:
+    """One share's division by the wrap bit, before and after the opening."""
+
+    def __init__(self, x: Share, d: int) -> None:
+        self.x, self.d, self._f = x, d, _shift_of(d)
+        session, n = x.session, x.here.numel()
+        offset = OFFSET if self._f is not None else multiple_near_offset(d)
+        dealt = session.deal("wrap", (), (n, 64 if self._f is None else self._f))
+        own = {p: kernels.prg_bundle(dealt.keys[p], WRAP_BITS, 1, n)[0] for p in session.local}
+        messages = x.each(lambda p, part: kernels.wrap_open(part, offset if p == 0 else 0, own[p]))
+        self._dealt, self._own, self.opening = dealt, own, Opening(messages, "stack", n)
+
+    def finish(self, e0: Tensor, e1: Tensor) -> tuple[Part, ...]:
+        f, own, session = self._f, self._own, self.x.session
+        coin = session.public_words(0 if f is not None else self.x.here.numel(), "coin")
+
+        def part_of(p: int, part: Tensor) -> Tensor:
+            product = self._dealt.part(p, 0)
+            if f is not None:
+                return kernels.wrap_shift(part, p, e0, e1, own[p], product, f)
+            return kernels.wrap_divide(part, p, e0, e1, own[p], product, self.d, coin)
+
+        return self.x.each(part_of)
+
+
+def _by_opening(pairs: Sequence[tuple[Share, int]]) -> list[tuple[Part, ...]]:
     """Any number of parties: from c = z + r and functions of r; no round where c is known."""
-    return divide_masked(masked(x)[0], d)
+    opened = masked(*(x for x, _ in pairs)) if pairs else []
+    return [divide_masked(m, d) for m, (_, d) in zip(opened, pairs, strict=True)]
 
 
 def divide_masked(m: Masked, d: int) -> tuple[Part, ...]:

@@ -83,8 +83,8 @@ FAMILIES = [
         [
             Call("relu", 4, 0, torch.relu, (X,)),
             Call("leaky_relu", 4, 1, F.leaky_relu, (X,)),
-            Call("rrelu", 6, 1, F.rrelu, (X,)),
-            Call("rrelu_", 6, 1, lambda x: torch.rrelu_(x.clone()), (X,)),
+            Call("rrelu", 5, 1, F.rrelu, (X,)),
+            Call("rrelu_", 5, 1, lambda x: torch.rrelu_(x.clone()), (X,)),
             Call("threshold", 5, 0, over(F.threshold, 0.5, 0.25), (X,)),
             Call("hardtanh", 4, 0, F.hardtanh, (X,)),
             Call("clamp", 4, 0, over(torch.clamp, -0.5, 1), (X,)),
@@ -104,6 +104,7 @@ FAMILIES = [
         [
             Call("sum", 0, 0, over(torch.sum, 1), (TABLE,)),
             Call("cumsum", 0, 0, over(torch.cumsum, 1), (TABLE,)),
+            Call("cumprod_", 7, 16, lambda x: x.clone().cumprod_(1), (on_grid(8, 10),)),
             Call("mean", 0, 1, over(torch.mean, 1), (TABLE,)),
             Call("var_mean", 2, 2, over(torch.var_mean, 1), (TABLE,)),
             Call("std_mean", 9, 4, over(torch.std_mean, 1), (TABLE,)),
@@ -111,7 +112,7 @@ FAMILIES = [
             Call("any", 4, 0, over(torch.any, 1), (TABLE > 0,)),
             Call("logcumsumexp", 20, 8, over(torch.logcumsumexp, 1), (TABLE,)),
             Call("normalize", 24, 6, F.normalize, (TABLE,)),
-            Call("cosine_similarity", 53, 8, F.cosine_similarity, (TABLE, TABLE.flip(0))),
+            Call("cosine_similarity", 52, 8, F.cosine_similarity, (TABLE, TABLE.flip(0))),
         ],
     ),
     Family(

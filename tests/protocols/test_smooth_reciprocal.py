@@ -1,5 +1,7 @@
 """Division, roots and logarithms against their plaintext twins, with their costs."""
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -178,3 +180,44 @@ def test_costs(name: str) -> None:
     assert spent.rounds == rounds
     assert 8 * spent.bytes_sent == 640 * sent
     assert 8 * spent.provider_bytes == pytest.approx(640 * dealt, abs=16 * 8)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_second_division_finds_the_divisor_again(positive: bool) -> None:
+    session = make_session()
+    y = share_value(session, torch.tensor([[3.0, -0.25], [1e4, 2.0**-12]]).abs())
+    if not positive:
+        y = mpc.neg(y)
+    x = share_value(session, torch.randn(3, 2, 2))
+    first = mpc.divide(x, y, positive, keep=True)
+    for other, opening in ((x, 0), (share_value(session, torch.randn(2, 2)), 1)):
+        with cost() as spent:
+            again = mpc.divide(other, y, positive)
+        assert spent.rounds == 4 - positive + opening
+        expected = value_of(other) / value_of(y)
+        assert torch.allclose(value_of(again), expected, rtol=2**-13, atol=2**-15)
+    assert torch.allclose(value_of(first), value_of(x) / value_of(y), rtol=2**-13, atol=2**-15)
+    y.write(mpc.add(y, y))
+    changed = value_of(mpc.divide(x, y, positive))
+    assert torch.allclose(changed, value_of(x) / value_of(y), rtol=2**-13, atol=2**-15)
+
+
+def test_what_a_division_keeps_does_not_keep_the_divisor() -> None:
+    """It is stored with the divisor, whose memory would never be freed."""
+    session = make_session()
+    gone = []
+    gc.disable()
+    try:
+        for positive in (True, False):
+            y = share_value(session, torch.tensor([3.0, 0.25]))
+            mpc.divide(y.clone(), y, positive, keep=True)
+            y.facts.derived["probe"] = probe = Probe()
+            gone.append(weakref.ref(probe))
+            del y, probe
+    finally:
+        gc.enable()
+    assert [ref() for ref in gone] == [None, None]
+
+
+class Probe:
+    """An object that can be watched."""

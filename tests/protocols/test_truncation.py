@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mpctensor import protocols as mpc
+from mpctensor.protocols.truncation import truncate_all
 from mpctensor.transport import cost
 from tests.sharing import EDGES, UNIT, make_session, raw_of, share_raw
 
@@ -83,6 +84,34 @@ def test_costs(f: int) -> None:
         with cost() as spent:
             mpc.truncate(x, d)
         assert (spent.rounds, spent.bytes_sent, spent.provider_bytes) == expected
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+def test_several_are_truncated_in_one_round(parties: int) -> None:
+    session = make_session(parties)
+    raws = [values(40, 30), values(40, 7).view(7, 1), values(40, 5)]
+    divisors = [UNIT, 1 << 3, 1000]
+    shares = [share_raw(session, r, scale=UNIT * d) for r, d in zip(raws, divisors, strict=True)]
+    known = mpc.constant(session, torch.tensor([3.0, -1.5]), UNIT * UNIT)
+    with cost() as spent:
+        *out, plain = truncate_all([*zip(shares, divisors, strict=True), (known, UNIT)])
+    assert spent.rounds == 1 and plain.public is not None
+    assert (plain.scale, plain.public.tolist()) == (UNIT, [3 * UNIT, -3 * UNIT // 2])
+    for raw, d, share in zip(raws, divisors, out, strict=True):
+        assert share.shape == raw.shape and share.scale == UNIT
+        off = raw_of(share) - raw.div(d, rounding_mode="floor")
+        assert off.min() >= (0 if d != 1000 else -1) and off.max() <= (1 if d != 1000 else 2)
+
+
+def test_both_operands_of_a_product_are_truncated_in_one_round() -> None:
+    session = make_session()
+    x, y = (share_raw(session, values(34, 9).view(3, 3), scale=UNIT * UNIT) for _ in range(2))
+    with cost() as spent:
+        out = mpc.mul(x, y)
+    assert spent.rounds == 2 and out.scale == UNIT * UNIT
+    with cost() as spent:
+        mpc.mul(x, x.map(torch.t))
+    assert spent.rounds == 0, "one storage, truncated and open already"
 
 
 def test_fit_truncates_a_storage_once() -> None:

@@ -93,6 +93,19 @@ def test_relu_backward_compares_nothing():
     assert cost.rounds == 1
 
 
+@pytest.mark.simulated
+@pytest.mark.parametrize("fn", [torch.sigmoid, torch.tanh])
+def test_gradients_from_an_open_result_take_a_truncation_and_an_opening(fn):
+    x, g = mpctensor.encrypt((on_grid(8, 8).requires_grad_(), on_grid(8, 8)))
+    y = fn(x)
+    y.detach() * g  # opens both
+    pending = mpctensor.encrypt(on_grid(8, 8)) * mpctensor.encrypt(on_grid(8, 8))
+    for gradient in (g, pending):
+        with mpctensor.cost() as cost:
+            y.backward(gradient, retain_graph=True)
+        assert cost.rounds == 2
+
+
 def test_hardtanh_and_clamp_backward_compare_nothing():
     for fn in (F.hardtanh, F.relu6, lambda x: x.clamp(-1, 1), lambda x: x.clamp(min=0.5)):
         x, g = mpctensor.encrypt((on_grid(8, 8).requires_grad_(), on_grid(8, 8)))

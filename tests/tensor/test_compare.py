@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mpctensor
-from tests.plaintext import ULP, check, on_grid
+from tests.plaintext import ULP, assert_close, check, on_grid
 
 X = torch.tensor([[-1.5, 0.0, 2.0, ULP], [1.0, -ULP, 0.1, 3.0]])
 Y = torch.tensor([[-1.5, ULP, 2.0, 0.0], [1.0 - ULP, 0.0, 0.1, 4.0]])
@@ -93,6 +93,48 @@ def test_choices(name):
     check(CHOICES[name], on_grid(3, 4, seed=1), on_grid(3, 4, seed=2), ulps=2)
 
 
+@pytest.mark.parametrize("name", ["maximum", "minimum"])
+def test_larger_and_smaller_of_two(name):
+    fn = getattr(torch, name)
+    x, y = torch.tensor([[1.0, -2.0, 3.0], [0.0, 0.5, -ULP]]), torch.tensor([1.0, -1.0, 0.0])
+    check(fn, x, y, ulps=1)
+    check(fn, x, y, secret=(1,), ulps=1)
+    check(fn, x[:, :1], y, ulps=1)
+    check(lambda x, y: getattr(torch, name[:3])(x, y), x, y, ulps=1)
+    check(lambda x, y: getattr(x, name)(y).square(), x, y)
+    check(fn, x.long(), y.long(), gradients=False)
+
+
+@pytest.mark.parametrize("fn", [torch.maximum, torch.minimum])
+def test_second_gradients_of_the_larger(fn):
+    given = on_grid(9, seed=1), on_grid(9, seed=2)
+    found = []
+    for hide in (mpctensor.encrypt, lambda v: v):
+        x, y = (hide(v.clone().requires_grad_()) for v in given)
+        (first,) = torch.autograd.grad(fn(x * x, y).square().sum(), x, create_graph=True)
+        found.append(torch.autograd.grad(first.square().sum(), (x, y)))
+    for secret, plain in zip(*found, strict=True):
+        assert_close(secret.decrypt(), plain, 256)
+
+
+def test_out_of_the_larger():
+    x, y = on_grid(9, seed=1), on_grid(9, seed=2)
+    out = mpctensor.encrypt(torch.zeros(9))
+    assert torch.maximum(mpctensor.encrypt(x), y, out=out) is out
+    assert_close(out.decrypt(), torch.maximum(x, y), 1)
+
+
+@pytest.mark.simulated
+@pytest.mark.parametrize("fn", [torch.maximum, torch.minimum])
+def test_gradients_of_the_larger_compare_nothing(fn):
+    x, y, g = (mpctensor.encrypt(on_grid(9, seed=i).requires_grad_(i < 2)) for i in range(3))
+    with mpctensor.cost() as forward:
+        out = fn(x, y)
+    with mpctensor.cost() as backward:
+        out.backward(g)
+    assert (forward.rounds, backward.rounds) == (4, 1)
+
+
 def test_choice_between_secret_and_plain():
     check(torch.maximum, on_grid(5, seed=1), on_grid(5, seed=2), secret=(0,), ulps=1)
     check(
@@ -106,7 +148,7 @@ def test_choice_between_secret_and_plain():
     check(torch.where, on_grid(5) > 0, on_grid(5, seed=1), on_grid(5, seed=2), secret=(1,), ulps=1)
 
 
-@pytest.mark.parametrize("fn", [torch.sign, torch.abs])
+@pytest.mark.parametrize("fn", [torch.sign, torch.sgn, torch.abs])
 def test_sign_and_abs(fn):
     check(fn, torch.tensor([-2.0, -ULP, 0.0, ULP, 3.0]), ulps=1)
     check(fn, torch.tensor([-2, 0, 3]), gradients=False)

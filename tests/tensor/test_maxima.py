@@ -75,6 +75,16 @@ def test_winners_share_the_gradient(name):
     check(SPREAD[name], TIED, ulps=2, grad_ulps=8)
 
 
+@pytest.mark.simulated
+def test_sharing_the_gradient_divides_nothing():
+    """An equality (4 rounds), the row of the count, two products."""
+    x, g = mpctensor.encrypt((TIED.clone().requires_grad_(), on_grid(3)))
+    out = x.amax(1)
+    with mpctensor.cost() as cost:
+        out.backward(g)
+    assert cost.rounds == 7
+
+
 def test_max_along_a_dimension_gives_it_to_the_first():
     check(lambda x: x.max(-1).values, TIED, ulps=1)
 

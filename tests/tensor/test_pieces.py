@@ -76,3 +76,21 @@ def test_recurrent_layers_of_packed_sequences(kind):
     out.sum().backward()
     assert_close(out.detach().decrypt(), expected, 64)
     assert secret.grad.decrypt()[2:, 2].eq(0).all(), "beyond a sequence's end nothing flows"
+
+
+@pytest.mark.parametrize("secret", [(0, 1), (0,), (1,)])
+def test_logaddexp(secret):
+    x, y = on_grid(4, 5) * 8, on_grid(5, seed=1) * 8
+    check(torch.logaddexp, x, y, secret=secret, ulps=4, grad_ulps=16)
+    out = mpctensor.encrypt(torch.zeros(4, 5))
+    torch.logaddexp(mpctensor.encrypt(x), y, out=out)
+    assert_close(out.decrypt(), torch.logaddexp(x, y), 4)
+
+
+@pytest.mark.simulated
+def test_the_gradient_of_logaddexp_divides_nothing():
+    x, y, g = (mpctensor.encrypt(on_grid(9, seed=i).requires_grad_(i < 2)) for i in range(3))
+    out = torch.logaddexp(x, y)
+    with mpctensor.cost() as cost:
+        out.backward(g)
+    assert cost.rounds == 2

@@ -173,6 +173,15 @@ def test_the_nearest_operation_is_named(mode):
     assert "supported" in str(caught.value)
 
 
+def test_a_supported_operation_below_autograd_is_not_said_to_be_unknown():
+    x = vector().requires_grad_()
+    with pytest.raises(UnsupportedOperationError) as caught:
+        torch.ops.aten.cumprod(x, 0).sum().backward()
+    said = str(caught.value)
+    assert said.startswith("`max` is supported, but not as it is reached here, as `aten.max.")
+    assert "nearest" not in said and "decrypt()" in said
+
+
 def place(number):
     return mpctensor.encrypt(torch.tensor(number))
 

@@ -1,4 +1,4 @@
-"""cummax, cummin, logcumsumexp."""
+"""cummax, cummin, logcumsumexp, cumprod."""
 
 import re
 
@@ -21,24 +21,39 @@ def test_running_extrema(name):
     check(lambda x: getattr(x, name)(1).indices, TIED.long(), gradients=False)
 
 
-@pytest.mark.parametrize("name", ["cummax", "cummin", "logcumsumexp"])
+@pytest.mark.parametrize("name", ["cummax", "cummin", "logcumsumexp", "cumprod"])
 @pytest.mark.parametrize("size", [(), (1,), (0,), (2, 0), (0, 2)])
 def test_small_sizes(name, size):
     check(lambda x: getattr(x, name)(-1), torch.zeros(size))
 
 
 def test_logcumsumexp():
-    """An ulp or two for each level of logaddexp, and its gradient's quotients."""
-    check(lambda x: x.logcumsumexp(1), X, ulps=6, grad_ulps=24)
-    check(lambda x: torch.logcumsumexp(x, 0), X * 8, ulps=6, grad_ulps=24)
+    """An ulp or two for each level of logaddexp, and of its gradient."""
+    check(lambda x: x.logcumsumexp(1), X, ulps=6, grad_ulps=12)
+    check(lambda x: torch.logcumsumexp(x, 0), X * 8, ulps=6, grad_ulps=12)
 
 
-@pytest.mark.parametrize("name", ["cummax", "cummin", "logcumsumexp"])
+@pytest.mark.parametrize("name", ["cummax", "cummin", "logcumsumexp", "cumprod"])
 def test_bad_dimension_raises_as_in_torch(name):
     with pytest.raises(IndexError) as plain:
         getattr(X, name)(3)
     with pytest.raises(IndexError, match=re.escape(str(plain.value))):
         getattr(mpctensor.encrypt(X), name)(3)
+
+
+def test_cumprod():
+    check(lambda x: x.cumprod(1), X, ulps=8, grad_ulps=32)
+    check(lambda x: torch.cumprod(x, dim=0, dtype=torch.float64), TIED, ulps=8)
+    check(lambda x: torch.cumprod(x, -1), TIED.long(), gradients=False)
+    check(lambda x: torch.cumprod(x, -1, dtype=torch.float32), TIED.long(), gradients=False)
+    check(lambda x: (x * 1).cumprod_(1), TIED, ulps=8)
+
+
+@pytest.mark.parametrize("zeros", [[], [2], [1, 3], [0, 1, 4]])
+def test_gradients_of_cumprod_divide_nothing(zeros):
+    x = on_grid(2, 5)
+    x[:, zeros] = 0
+    check(lambda x: x.cumprod(1), x, ulps=8, grad_ulps=32)
 
 
 def test_input_of_a_gradient_is_not_needed():

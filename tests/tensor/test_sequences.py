@@ -98,3 +98,17 @@ def test_bad_sequences():
         pack_padded_sequence(x, mpctensor.encrypt(torch.tensor([3, 2])), True)
     with pytest.raises(RuntimeError):
         pad_sequence([mpctensor.encrypt(LONG), mpctensor.encrypt(X[0])])
+
+
+@pytest.mark.simulated
+def test_a_step_of_an_lstm_finds_its_gates_open_again():
+    """Backward, a frame takes 2 rounds for each of its 5 curves, and 6 for products."""
+    layer = mpctensor.encrypt(nn.LSTM(4, 4))
+    spent = []
+    for frames in (2, 4):
+        out, _ = layer(mpctensor.encrypt(on_grid(frames, 2, 4)))
+        g = mpctensor.encrypt(on_grid(*out.shape))
+        with mpctensor.cost() as cost:
+            out.backward(g)
+        spent.append(cost.rounds)
+    assert (spent[1] - spent[0]) / 2 == 16
