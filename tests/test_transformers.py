@@ -263,6 +263,24 @@ def test_torchs_own_layers(kind):
     compare(layer, loss, 128)
 
 
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("plain_words", [False, True])
+def test_torchs_own_encoder_with_padding(mode, plain_words):
+    """In eval without gradients torch packs words into nested tensors; words that are none are 0.
+
+    Encrypted they keep what the ordinary path gives them.
+    """
+    layer = nn.TransformerEncoderLayer(WIDTH, HEADS, 16, batch_first=True)
+    plain = nn.TransformerEncoder(layer, 2).eval()
+    secret = mpctensor.encrypt(copy.deepcopy(plain))
+    words = on_grid(2, 4, WIDTH)
+    expected = plain(words, src_key_padding_mask=PADDED == 0).detach()
+    with mode():
+        given = words if plain_words else mpctensor.encrypt(words)
+        got = secret(given, src_key_padding_mask=PADDED == 0).detach().decrypt()
+    assert_close(got, expected, 128)
+
+
 def test_a_secret_attention_mask_is_a_condition():
     """Which words count may be secret too: the mask is multiplied in, not looked at."""
     words = on_grid(2, 4, 4)

@@ -64,3 +64,9 @@ def _lowest(*tensors: Tensor) -> float:
 def multi_head_attention(*args: Any, **kwargs: Any) -> Any:
     with sdpa_kernel(SDPBackend.MATH):  # attention is called where the front door does not see it
         return F.multi_head_attention_forward(*args, **kwargs)
+
+
+@front(torch._nested_tensor_from_mask_left_aligned)
+def left_aligned(tensor: Tensor, mask: Tensor) -> bool:
+    """False: nn.TransformerEncoder packs no secrets into a nested tensor, it masks them."""
+    return False
