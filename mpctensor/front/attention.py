@@ -16,10 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ..ops.operands import room_for_fill
 from ..ops.registry import front
 from ..tensor import SharedTensor
-
-LOWEST_BITS = 28  # a masked score lies at -2^28, where that has room
 
 
 @front(F.scaled_dot_product_attention)
@@ -54,10 +53,9 @@ def _additive(mask: Tensor, lowest: float, dtype: torch.dtype) -> tuple[Tensor, 
 
 
 def _lowest(*tensors: Tensor) -> float:
-    """The score of a masked key: a power of two that the scale of a product has room for."""
+    """The score of a masked key."""
     shares = [x._held for x in tensors if isinstance(x, SharedTensor)]
-    unit = max(shares[0].session.unit, *(share.unit for share in shares))
-    return -(2.0 ** min(LOWEST_BITS, (2**60 // unit**2).bit_length() - 1))
+    return -float(room_for_fill(max(shares[0].session.unit, *(share.unit for share in shares))))
 
 
 @front(F.multi_head_attention_forward)
