@@ -39,13 +39,17 @@ MORE = {"nn.CrossEntropyLoss": 24, "nn.LinearCrossEntropyLoss": 16, "nn.NLLLoss"
 POSITIVE = ("nn.LPPool1d", "nn.LPPool2d", "nn.LPPool3d", "nn.KLDivLoss", "nn.PoissonNLLLoss")
 
 
-def samples_of(name: str, training: bool) -> list[Any]:
+def every_sample(name: str, training: bool) -> list[Any]:
     info = MODULES[name]
     torch.manual_seed(0)
     made = info.module_inputs_func(
         info, device="cpu", dtype=torch.float32, requires_grad=True, training=training
     )
-    made = [sample for sample in made if sample.forward_input is not None]
+    return [sample for sample in made if sample.forward_input is not None]
+
+
+def samples_of(name: str, training: bool) -> list[Any]:
+    made = every_sample(name, training)
     count = min(len(made), MORE.get(name, FEWER.get(name, SAMPLES)))
     return [made[i * len(made) // count] for i in range(count)]
 
@@ -146,3 +150,26 @@ def test_module(name: str) -> None:
         assert samples
         for sample in samples:
             check(name, sample, training)
+
+
+def would_be_packed(sample: Any) -> bool:
+    """Whether torch packs the words of a batch, without its padding, into a nested tensor."""
+    form, given = sample.constructor_input.kwargs, sample.forward_input
+    ordinary = form["batch_first"] and form["bias"] and not form["norm_first"]
+    padded = given.kwargs["src_key_padding_mask"] is not None
+    return ordinary and padded and given.args[0].dim() == 3
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_padding_in_eval(mode: Any) -> None:
+    name = "nn.Transformer"
+    samples = [sample for sample in every_sample(name, False) if would_be_packed(sample)]
+    assert samples
+    for sample in samples:
+        args, kwargs = arguments(name, sample)
+        plain = module_of(name, sample, False, args, kwargs)
+        secret = mpctensor.encrypt(copy.deepcopy(plain))
+        expected = plain(*args, **kwargs)
+        with mode():
+            got = secret(*(mpctensor.encrypt(value.detach()) for value in args), **kwargs)
+        assert_alike("the result", got, expected)

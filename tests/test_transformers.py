@@ -263,6 +263,24 @@ def test_torchs_own_layers(kind):
     compare(layer, loss, 128)
 
 
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("plain_words", [False, True])
+def test_torchs_own_encoder_with_padding(mode, plain_words):
+    """In eval without gradients torch packs words into nested tensors; words that are none are 0.
+
+    Encrypted they keep what the ordinary path gives them.
+    """
+    layer = nn.TransformerEncoderLayer(WIDTH, HEADS, 16, batch_first=True)
+    plain = nn.TransformerEncoder(layer, 2).eval()
+    secret = mpctensor.encrypt(copy.deepcopy(plain))
+    words = on_grid(2, 4, WIDTH)
+    expected = plain(words, src_key_padding_mask=PADDED == 0).detach()
+    with mode():
+        given = words if plain_words else mpctensor.encrypt(words)
+        got = secret(given, src_key_padding_mask=PADDED == 0).detach().decrypt()
+    assert_close(got, expected, 128)
+
+
 def test_a_secret_attention_mask_is_a_condition():
     """Which words count may be secret too: the mask is multiplied in, not looked at."""
     words = on_grid(2, 4, 4)
@@ -271,3 +289,34 @@ def test_a_secret_attention_mask_is_a_condition():
     got = (secret @ secret.mT).masked_fill(mask[:, None] == 0, -1e4).softmax(-1)
     assert_close(got.decrypt(), expected, 8)
     assert (got.decrypt()[0, :, 3].abs() <= ULP).all()
+
+
+LOWEST = torch.finfo(torch.float32).min
+ADDED = {
+    "float": lambda mask: (1 - mask) * LOWEST,
+    "after": lambda mask: LOWEST * (1.0 - mask.to(torch.float32)),
+    "tensor": lambda mask: (1 - mask) * torch.tensor(LOWEST),
+    "half": lambda mask: (1 - mask) * torch.finfo(torch.bfloat16).min,
+    "bool": lambda mask: (mask == 0) * LOWEST,
+    "in place": lambda mask: (1 - mask.float()).mul_(LOWEST),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+@pytest.mark.parametrize("name", ADDED)
+def test_a_secret_mask_becomes_what_is_added_to_scores(name, dtype):
+    def attention(words, mask):
+        return (words @ words.mT + ADDED[name](mask)[:, None]).softmax(-1) @ words
+
+    check(attention, on_grid(2, 4, 4), PADDED.to(dtype), ulps=32, grad_ulps=64, gradients=False)
+    check(attention, on_grid(2, 4, 4), PADDED.to(dtype), secret=(1,), ulps=32, gradients=False)
+
+
+@pytest.mark.parametrize("precision", [8, 24])
+def test_masks_of_other_precisions_become_what_is_added_to_scores(precision):
+    words = on_grid(2, 4, 4) / 2
+    expected = (words @ words.mT + (1 - PADDED[:, None]) * LOWEST).softmax(-1)
+    secret = mpctensor.encrypt(words, precision=precision)
+    mask = mpctensor.encrypt(PADDED.float(), precision=precision)
+    got = (secret @ secret.mT + (1 - mask[:, None]) * LOWEST).softmax(-1)
+    assert torch.allclose(got.decrypt(), expected, atol=4 * 2.0**-precision + 1e-3)

@@ -210,6 +210,11 @@ def _fits(value: Tensor, scale: int) -> bool:
     return not bool(((size * scale >= 2.0**61) & (size < INFINITE)).any())
 
 
+def room_for_fill(unit: int) -> int:
+    """How large what stands for infinity may be where it is added to a product of this unit."""
+    return min(1 << 28, (1 << 60) // unit**2)
+
+
 def _plain_dtype(number: float) -> torch.dtype:
     return torch.int64 if isinstance(number, int) else torch.float64
 

@@ -8,7 +8,7 @@ protocol.
 from __future__ import annotations
 
 from fractions import Fraction
-from math import isfinite
+from math import copysign, inf, isfinite
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from .operands import (
     public,
     result_dtype,
     retag,
+    room_for_fill,
     scalar,
     shares_of,
     term,
@@ -102,13 +103,28 @@ def mul(x: Any, y: Any) -> Share:
         x, y = y, x
     number = scalar(y)
     if number is not None:
-        return retag(scaled(x, number, y), dtype)
+        huge = isinstance(number, float) and LARGEST <= abs(number) < inf
+        return retag(_turned_into_fills(x, number) if huge else scaled(x, number, y), dtype)
     if isinstance(y, Share):
         for value, other in ((x, y), (y, x)):
             noted = quotient_of(other) if value.scale > value.unit else None
             if noted is not None:
                 return retag(_over(value, *noted), dtype)
     return retag(product(x, factor(x, y)), dtype)
+
+
+LARGEST = torch.finfo(torch.bfloat16).max  # finfo.max of wider dtypes is larger
+
+
+def _turned_into_fills(x: Share, number: float) -> Share:
+    """x times finfo.min or finfo.max, which stand for infinity: 1 becomes a fill, 0 stays.
+
+    So masks of 0 and 1 become what is added to scores.
+    """
+    room = room_for_fill(max(x.unit, x.session.unit))
+    out = mpc.scaled(x, copysign(room, number))
+    out.facts.filled = True
+    return out
 
 
 def scaled(x: Share, number: float | Fraction, given: Any = 0) -> Share:

@@ -55,6 +55,81 @@ def test_backward_takes_no_exponential():
     assert cost.rounds <= 7
 
 
+SOME = torch.tensor([[1, 0, 1, 1, 0], [1, 1, 0, 0, 0], [0, 0, 0, 1, 0], [1] * 5, [0, 1] * 2 + [0]])
+SOME = SOME.bool()
+NONE = SOME & (torch.arange(5) != 2)[:, None]  # the third query may attend to nothing
+HIDDEN = {
+    "some": SOME,
+    "none": NONE,
+    "keys": SOME[:1],
+    "batch": SOME[:2, None, None],
+    "one": NONE[:, :1],
+}
+
+
+@pytest.mark.parametrize("secret", [(0, 1, 2, 3), (3,), (2, 3), (0, 3)])
+@pytest.mark.parametrize("mask", HIDDEN)
+def test_secret_bool_mask(mask, secret):
+    check(
+        F.scaled_dot_product_attention,
+        *(Q, K, V, HIDDEN[mask]),
+        secret=secret,
+        ulps=32,
+        grad_ulps=96,
+    )
+
+
+def test_secret_comparison_as_mask():
+    check(
+        lambda q, k, v, kept: F.scaled_dot_product_attention(q, k, v, kept > 0),
+        *(Q, K, V, on_grid(5, 5)),
+        ulps=32,
+        grad_ulps=96,
+    )
+
+
+@pytest.mark.parametrize("precision", [8, 20, 24])
+def test_secret_mask_at_other_precisions(precision):
+    secret = [mpctensor.encrypt(t, precision=precision) for t in (Q, K, V)]
+    got = F.scaled_dot_product_attention(*secret, mpctensor.encrypt(NONE)).decrypt()
+    expected = F.scaled_dot_product_attention(Q, K, V, NONE)
+    assert torch.allclose(got, expected, atol=2e-3 if precision > 8 else 0.1)
+
+
+@pytest.mark.parametrize("secret", [(0, 1, 2), (2,)])
+@pytest.mark.parametrize("float_mask", [False, True])
+def test_query_that_attends_to_nothing(float_mask, secret):
+    mask = torch.zeros(5, 5).masked_fill(~NONE, -torch.inf) if float_mask else NONE
+    check(
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, mask),
+        *(Q, K, V),
+        secret=secret,
+        ulps=32,
+        grad_ulps=96,
+    )
+
+
+@pytest.mark.simulated
+def test_secret_mask_costs_no_round():
+    q, k, v, mask = (mpctensor.encrypt(t) for t in (Q, K, V, SOME))
+    with mpctensor.cost() as plain:
+        F.scaled_dot_product_attention(q, k, v)
+    with mpctensor.cost() as masked:
+        F.scaled_dot_product_attention(q, k, v, mask)
+    assert masked.rounds == plain.rounds
+
+
+@pytest.mark.parametrize("mask", [SOME[:, :3], SOME[:3], SOME.int()])
+def test_wrong_masks_raise_what_torch_raises(mask):
+    with pytest.raises(RuntimeError) as expected:
+        F.scaled_dot_product_attention(Q, K, V, mask)
+    q, k, v = (mpctensor.encrypt(t) for t in (Q, K, V))
+    for given in (mask, mpctensor.encrypt(mask)):
+        with pytest.raises(RuntimeError) as got:
+            F.scaled_dot_product_attention(q, k, v, given)
+        assert str(got.value) == str(expected.value)
+
+
 MASKS = {"bool": CAUSAL < 0, "float": CAUSAL, "none": None}
 
 
