@@ -264,8 +264,9 @@ def test_torchs_own_layers(kind):
 
 
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("secret_mask", [False, True])
 @pytest.mark.parametrize("plain_words", [False, True])
-def test_torchs_own_encoder_with_padding(mode, plain_words):
+def test_torchs_own_encoder_with_padding(mode, secret_mask, plain_words):
     """In eval without gradients torch packs words into nested tensors; words that are none are 0.
 
     Encrypted they keep what the ordinary path gives them.
@@ -273,12 +274,25 @@ def test_torchs_own_encoder_with_padding(mode, plain_words):
     layer = nn.TransformerEncoderLayer(WIDTH, HEADS, 16, batch_first=True)
     plain = nn.TransformerEncoder(layer, 2).eval()
     secret = mpctensor.encrypt(copy.deepcopy(plain))
-    words = on_grid(2, 4, WIDTH)
-    expected = plain(words, src_key_padding_mask=PADDED == 0).detach()
+    words, padding = on_grid(2, 4, WIDTH), PADDED == 0
+    expected = plain(words, src_key_padding_mask=padding).detach()
     with mode():
         given = words if plain_words else mpctensor.encrypt(words)
-        got = secret(given, src_key_padding_mask=PADDED == 0).detach().decrypt()
+        mask = mpctensor.encrypt(padding) if secret_mask else padding
+        got = secret(given, src_key_padding_mask=mask).detach().decrypt()
     assert_close(got, expected, 128)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_torchs_own_layer_with_secret_masks(training):
+    layer = nn.TransformerEncoderLayer(WIDTH, HEADS, 16, dropout=0.0, batch_first=True)
+    words, masks = on_grid(2, 4, WIDTH), (~ALLOWED[[0, 1, 3, 3]], PADDED == 0)
+
+    def loss(model):
+        secret = isinstance(model.linear1.weight, SharedTensor)
+        return model(*(mpctensor.encrypt([words, *masks]) if secret else [words, *masks]))
+
+    compare(layer.train(training), lambda model: loss(model).square().mean(), 128)
 
 
 def test_a_secret_attention_mask_is_a_condition():

@@ -133,9 +133,12 @@ def test_wrong_masks_raise_what_torch_raises(mask):
 MASKS = {"bool": CAUSAL < 0, "float": CAUSAL, "none": None}
 
 
+@pytest.mark.parametrize("secret_masks", [False, True])
 @pytest.mark.parametrize("weights", [True, False])
 @pytest.mark.parametrize("mask", MASKS)
-def test_multihead_attention(mask, weights):
+def test_multihead_attention(mask, weights, secret_masks):
+    if secret_masks and mask == "float":
+        return  # -inf cannot be encrypted
     x = on_grid(5, 3, 4)
     padding = torch.zeros(3, 5, dtype=torch.bool)
     padding[0, 4] = True
@@ -145,16 +148,17 @@ def test_multihead_attention(mask, weights):
         for target, source in zip(hidden.parameters(), plain.parameters(), strict=True):
             target.copy_(source)
 
-    def run(layer, value):
+    def run(layer, value, *masks):
         return layer(
             *(value, value, value),
-            attn_mask=MASKS[mask],
-            key_padding_mask=padding,
+            attn_mask=masks[0],
+            key_padding_mask=masks[1],
             need_weights=weights,
         )[0]
 
-    secret = mpctensor.encrypt(x)
-    expected, got = run(plain, x), run(hidden, secret)
+    secret, masks = mpctensor.encrypt(x), (MASKS[mask], padding)
+    expected = run(plain, x, *masks)
+    got = run(hidden, secret, *(mpctensor.encrypt(masks) if secret_masks else masks))
     expected.sum().backward()
     got.sum().backward()
     assert torch.allclose(got.detach().decrypt(), expected, atol=2e-3)
