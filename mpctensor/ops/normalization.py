@@ -72,13 +72,13 @@ def native_batch_norm(
     if not training:
         inverse = _public_or_secret_inverse(running_var, eps, x)
         centred = mpc.sub(x, term(x, _column(running_mean, n)))
-        out = _affine(mul(centred, _column(inverse, n)), weight, bias)
+        out = _affine(_by(centred, _column(inverse, n)), weight, bias)
         empty = x.map(lambda part: part.new_zeros(0))
         return retag(out, x.dtype), empty, empty
     dims = [d for d in range(n) if d != 1]
     mean, variance, centred = moments(x, dims, 0)
     inverse = _inverse_deviation(variance, eps)
-    normal = mpc.mul(centred, inverse)
+    normal = mpc.mul_bounded(centred, inverse)
     count = prod(x.shape[d] for d in dims)
     _track(running_mean, mean, momentum)
     _track(running_var, scaled(variance, Fraction(count, max(count - 1, 1))), momentum)
@@ -117,10 +117,10 @@ def native_batch_norm_backward(
     if not training:
         inverse = _public_or_secret_inverse(running_var, eps, like)
         centred = mpc.sub(term(like, x), term(like, _column(running_mean, n)))
-        normal = mul(centred, _column(inverse, n))
+        normal = _by(centred, _column(inverse, n))
     else:
         kept = inverse.facts.derived.get(NORMALISED)
-        normal = kept or mpc.mul(mpc.sub(x, _column(mean, n)), _column(inverse, n))
+        normal = kept or mpc.mul_bounded(mpc.sub(x, _column(mean, n)), _column(inverse, n))
     to_bias = mpc.total(gradient, dims, True)
     to_weight = mpc.total(mpc.mul(gradient, normal), dims, True)
     to_x = gradient
@@ -132,7 +132,7 @@ def native_batch_norm_backward(
     slope = column if weight is None else _slope(column, _column(weight, n))
     flat = [s.map(lambda part: part.reshape(-1)) for s in (to_weight, to_bias)]
     return (
-        retag(mul(to_x, slope), gradient.dtype) if wanted[0] else None,
+        retag(_by(to_x, slope), gradient.dtype) if wanted[0] else None,
         flat[0] if wanted[1] else None,
         flat[1] if wanted[2] else None,
     )
@@ -140,7 +140,16 @@ def native_batch_norm_backward(
 
 def _slope(inverse: Any, weight: Any) -> Any:
     """inverse weight per channel, secret or plain."""
-    return mul(inverse, weight) if shares_of(inverse, weight) else inverse * weight
+    return _by(weight, inverse) if shares_of(inverse, weight) else inverse * weight
+
+
+def _by(x: Any, inverse: Any) -> Share:
+    """x times inverse deviations, secret (all of their digits count) or plain."""
+    return (
+        mpc.mul_finely(factor(inverse, x), inverse)
+        if isinstance(inverse, Share)
+        else mul(x, inverse)
+    )
 
 
 @implements(aten.native_layer_norm.default)
@@ -155,7 +164,7 @@ def native_layer_norm(
         raise ValueError(f"normalized_shape {list(size)} and input of size {list(x.shape)}")
     mean, variance, centred = moments(x, dims, 0)
     inverse = _inverse_deviation(variance, eps)
-    normal = mpc.mul(centred, inverse)
+    normal = mpc.mul_bounded(centred, inverse)
     inverse.facts.derived[NORMALISED] = normal
     return retag(_affine(normal, weight, bias), x.dtype), mean, inverse
 
@@ -177,19 +186,78 @@ def native_layer_norm_backward(
     inner = list(range(n - len(size), n))
     outer = list(range(n - len(size)))
     kept = inverse.facts.derived.get(NORMALISED)
-    normal = kept or mpc.mul(mpc.sub(x, mean), inverse)
+    normal = kept or mpc.mul_bounded(mpc.sub(x, mean), inverse)
     to_x = to_weight = to_bias = None
     if wanted[0]:
         g = gradient if weight is None else mpc.mul(gradient, factor(like, weight))
-        count = Fraction(1, prod(size))
-        along = scaled(mpc.total(mpc.mul(g, normal), inner, True), count)
-        pull = mpc.add(scaled(mpc.total(g, inner, True), count), mpc.mul(normal, along))
-        to_x = retag(mpc.mul(mpc.sub(g, pull), inverse), gradient.dtype)
+        to_x = retag(_to_input(g, normal, inverse, inner), gradient.dtype)
     if wanted[1]:
         to_weight = mpc.total(mpc.mul(gradient, normal), outer)
     if wanted[2]:
         to_bias = mpc.total(gradient, outer)
     return to_x, to_weight, to_bias
+
+
+def _to_input(g: Share, normal: Share, inverse: Share, dims: Sequence[int]) -> Share:
+    """inverse (g - mean g - normal mean(g normal)), the means over dims."""
+    count = Fraction(1, prod(normal.shape[d] for d in dims))
+    along = scaled(mpc.total(mpc.mul(g, normal), dims, True), count)
+    pull = mpc.add(scaled(mpc.total(g, dims, True), count), mpc.mul(normal, along))
+    return mpc.mul_finely(mpc.sub(g, pull), inverse)
+
+
+@implements(aten.native_group_norm.default)
+def native_group_norm(
+    x: Any, weight: Any, bias: Any, n: int, c: int, numel: int, groups: int, eps: float
+) -> tuple[Share, Share, Share]:
+    """(out, mean, 1 / deviation); both statistics of shape (N, groups)."""
+    x = term(shares_of(x, weight, bias)[0], x)
+    mean, variance, centred = moments(_grouped(x, groups), [2], 0)
+    inverse = _inverse_deviation(variance, eps)
+    normal = mpc.mul_bounded(centred, inverse)
+    mean, flat_inverse = (s.map(lambda part: part.reshape(n, groups)) for s in (mean, inverse))
+    flat_inverse.facts.derived[NORMALISED] = normal
+    weight, bias = (None if v is None else _column(v, len(x.shape)) for v in (weight, bias))
+    out = _affine(normal.map(lambda part: part.view(x.shape)), weight, bias)
+    return retag(out, x.dtype), mean, flat_inverse
+
+
+@implements(aten.native_group_norm_backward.default)
+def native_group_norm_backward(
+    gradient: Any,
+    x: Any,
+    mean: Share,
+    inverse: Share,
+    weight: Any,
+    n: int,
+    c: int,
+    numel: int,
+    groups: int,
+    wanted: Sequence[bool],
+) -> tuple[Share | None, Share | None, Share | None]:
+    gradient = factor(inverse, gradient)
+    column, middle = (s.map(lambda part: part.unsqueeze(-1)) for s in (inverse, mean))
+    kept = inverse.facts.derived.get(NORMALISED)
+    normal = kept or mpc.mul_bounded(mpc.sub(_grouped(x, groups), middle), column)
+    to_x = to_weight = to_bias = None
+    dims = [d for d in range(len(gradient.shape)) if d != 1]
+    if wanted[0]:
+        g = gradient
+        if weight is not None:
+            g = mpc.mul(g, factor(inverse, _column(weight, len(gradient.shape))))
+        to_x = _to_input(_grouped(g, groups), normal, column, [2])
+        to_x = retag(to_x.map(lambda part: part.view(gradient.shape)), gradient.dtype)
+    if wanted[1]:
+        by_channel = normal.map(lambda part: part.view(gradient.shape))
+        to_weight = mpc.total(mpc.mul(gradient, by_channel), dims)
+    if wanted[2]:
+        to_bias = mpc.total(gradient, dims)
+    return to_x, to_weight, to_bias
+
+
+def _grouped(x: Share, groups: int) -> Share:
+    """(N, C, *) as (N, groups, all of a group)."""
+    return x.map(lambda part: part.reshape(part.shape[0], groups, -1))
 
 
 @implements(aten._weight_norm_interface.default)

@@ -23,12 +23,12 @@ from .linear import product_operands, rescale, with_headroom
 from .opening import Masked, masked, same_session
 
 
-def mul(x: Share, y: Share) -> Share:
-    """Element-wise product, broadcasting."""
+def mul(x: Share, y: Share, fits: bool = False) -> Share:
+    """Element-wise product, broadcasting. fits: neither operand needs a truncation."""
     same_session(x, y)
     if x.shape != y.shape and (x.public is None) and (y.public is None):
         x, y = expanded(x, y)
-    return _product("mul", (), x, y)
+    return _product("mul", (), x, y, fits)
 
 
 def expanded(x: Share, y: Share) -> tuple[Share, Share]:
@@ -100,11 +100,12 @@ def square(x: Share, fits: bool = False) -> Share:
     return Share.make(session, x.each(finish), x.dtype, scale, x.unit)
 
 
-def _product(name: str, params: Sequence[Any], x: Share, y: Share) -> Share:
+def _product(name: str, params: Sequence[Any], x: Share, y: Share, fits: bool = False) -> Share:
     """1. truncate operands that have no room. 2. open what is new. 3. combine with [r_x r_y]."""
     session = same_session(x, y)
     dtype = torch.promote_types(x.dtype, y.dtype)
-    x, y = product_operands(x, y)
+    if not fits:
+        x, y = product_operands(x, y)
     if x.public is not None or y.public is not None:
         return _public_product(name, params, x, y)
     mx, my = masked(x, y)

@@ -85,14 +85,14 @@ FAMILIES = [
         [
             Call(
                 "batch_norm",
-                13,
+                12,
                 16,
                 lambda x, w, b: F.batch_norm(x, None, None, w, b, True),
                 (IMAGES, on_grid(4), on_grid(4)),
             ),
             Call(
                 "layer_norm",
-                13,
+                12,
                 16,
                 lambda x, w, b: F.layer_norm(x, (16,), w, b),
                 (TABLE, ROW, on_grid(16)),

@@ -85,3 +85,29 @@ def test_plain_statistics_take_no_secrets():
         nn.BatchNorm1d(4)(mpctensor.encrypt(X))
     with torch.no_grad():
         nn.BatchNorm1d(4).eval()(mpctensor.encrypt(X))
+
+
+WIDE = torch.tensor([[1000.0, 2000, -3000, 500], [-16000, 0.5, 15000, 8000]])
+PIXELS = (on_grid(3, 4, 5, 5, low=0, high=255, seed=6) * 4).round() / 4
+WIDELY_SPREAD = {
+    "layer": (lambda x: F.layer_norm(x, (4,), WEIGHT, BIAS), WIDE),
+    "batch": (lambda x: F.batch_norm(x, None, None, WEIGHT, BIAS, training=True), PIXELS),
+    "evaluated": (lambda x: F.batch_norm(x, MEAN, VAR * 1e6), PIXELS * 16),
+    "group": (lambda x: F.group_norm(x, 2, WEIGHT, BIAS), PIXELS * 8),
+    "instance": (F.instance_norm, PIXELS * 8),
+}
+
+
+@pytest.mark.parametrize("name", WIDELY_SPREAD)
+def test_the_error_does_not_grow_with_the_deviation(name):
+    function, x = WIDELY_SPREAD[name]
+    check(function, x, ulps=8, grad_ulps=16)
+
+
+@pytest.mark.parametrize("precision", [8, 20, 24])
+def test_other_precisions(precision):
+    x = WIDE[:1] / 100
+    y = F.layer_norm(mpctensor.encrypt(x, precision=precision), (4,))
+    torch.testing.assert_close(
+        y.decrypt(), F.layer_norm(x, (4,)), atol=2.0 ** (4 - min(precision, 16)), rtol=0
+    )

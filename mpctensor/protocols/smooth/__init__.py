@@ -9,6 +9,7 @@ from .angles import arccos, arcsin, arctan, arctan2
 from .circular import cos, sin, tan
 from .curves import erf, ramp, ramp_slope, sigmoid, tanh
 from .exponential import cosh, exp, exp_and_relu, exp_and_sign, exp_nonpositive, sinh
+from .fine import mul_bounded, mul_finely
 from .power import power
 from .reciprocal import divide, log, reciprocal, rsqrt, sqrt
 from .softmax import log_softmax, logsumexp, softmax, softmax_and_log
@@ -30,6 +31,8 @@ __all__ = [
     "log",
     "log_softmax",
     "logsumexp",
+    "mul_bounded",
+    "mul_finely",
     "octave",
     "power",
     "ramp",
