@@ -16,6 +16,7 @@ from ..errors import SecretLeakError
 from ..share import Share
 from .creation import write
 from .layout import together
+from .lineage import as_fine_as
 from .operands import as_dtype, filled, result_dtype, retag, scalar, shares_of, term
 from .pointwise import div, scaled, sub
 from .reduce import vector_norm
@@ -208,7 +209,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Share:
     number = scalar(value)
     x = term(like, x)
     fill = term(x, value) if number is None else retag(term(x, as_dtype(number, x.dtype)), x.dtype)
-    return retag(where(mask, fill, x), x.dtype)
+    return as_fine_as(retag(where(mask, fill, x), x.dtype), x)
 
 
 @implements(aten.masked_scatter.default)

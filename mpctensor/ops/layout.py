@@ -14,6 +14,7 @@ from torch import Tensor
 from .. import protocols as mpc
 from ..errors import SecretLeakError
 from ..share import Share
+from .lineage import as_fine_as
 from .operands import filled, retag, shares_of, term
 from .registry import ATEN, implements
 
@@ -193,7 +194,7 @@ def stack(tensors: list[Any], dim: int = 0) -> Share:
 def constant_pad_nd(x: Share, pad: list[int], value: Any = 0) -> Share:
     padded = x.map(lambda part: aten.constant_pad_nd.default(part, pad, 0))
     if value == 0:
-        return padded
+        return as_fine_as(padded, x)
     inside = aten.constant_pad_nd.default(torch.ones(tuple(x.shape), dtype=torch.bool), pad, False)
     fill = filled(x, (), value, x.dtype)
     return together(lambda parts: torch.where(inside, parts[0], parts[1]), padded, fill)

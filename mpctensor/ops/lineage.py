@@ -2,6 +2,7 @@
 
 Never negative: a division by it costs fewer rounds. A quotient n / y of a number and such a y: what
 it is multiplied with may be far smaller than its last place (RAdam), so that is divided by y.
+Fine digits: right far below the unit, where a large factor brings them to light (1 / norm).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..share import Share
 from .operands import exact
 
 NONNEGATIVE = "nonnegative"
+FINE_DIGITS = "fine digits"
 INVERSE = "inverse"  # (n, y), y contiguous and laid out as the whole storage
 
 
@@ -27,6 +29,21 @@ def nonnegative(x: Share) -> Share:
 
 def is_nonnegative(x: Share) -> bool:
     return NONNEGATIVE in x.facts.derived
+
+
+def fine_digits(x: Share) -> Share:
+    """x, noted as right far below its unit: a product with it uses all of its digits."""
+    x.facts.derived[FINE_DIGITS] = True
+    return x
+
+
+def has_fine_digits(x: Share) -> bool:
+    return FINE_DIGITS in x.facts.derived
+
+
+def as_fine_as(x: Share, source: Share) -> Share:
+    """x, a linear function of the source, noted as right below its unit if the source is."""
+    return fine_digits(x) if has_fine_digits(source) else x
 
 
 def quotient(x: Share, number: float | Fraction, y: Share) -> Share:
@@ -45,19 +62,21 @@ def quotient_of(x: Share) -> tuple[Fraction, Share] | None:
     return number, y.map(x.view_of)
 
 
-Lineage = tuple[bool, tuple[Fraction, Share] | None]
+Lineage = tuple[bool, bool, tuple[Fraction, Share] | None]
 
 
 def lineage_of(x: Share) -> Lineage:
     """What is known of x; to be asked before a write that may reach x."""
-    return is_nonnegative(x), quotient_of(x)
+    return is_nonnegative(x), has_fine_digits(x), quotient_of(x)
 
 
 def inherit(target: Share, known: Lineage) -> Share:
     """The target, which holds a copy of a value, with what is known of the value."""
-    never_negative, noted = known
+    never_negative, fine, noted = known
     if target.whole and never_negative:
         nonnegative(target)
+    if target.whole and fine:
+        fine_digits(target)
     return target if noted is None else quotient(target, *noted)
 
 

@@ -16,7 +16,17 @@ import torch
 from .. import protocols as mpc
 from ..errors import EncodingError
 from ..share import Share
-from .lineage import inherit, is_nonnegative, lineage_of, nonnegative, quotient, quotient_of
+from .lineage import (
+    as_fine_as,
+    fine_digits,
+    has_fine_digits,
+    inherit,
+    is_nonnegative,
+    lineage_of,
+    nonnegative,
+    quotient,
+    quotient_of,
+)
 from .operands import (
     INFINITE,
     as_float,
@@ -93,7 +103,7 @@ def rsub(x: Any, y: Any, alpha: float = 1) -> Share:
 @implements(aten.neg.default, prims.neg.default)
 def neg(x: Share) -> Share:
     _no_bools("neg", x)
-    return mpc.neg(x)
+    return as_fine_as(mpc.neg(x), x)
 
 
 @implements(aten.mul.Tensor, aten.mul.Scalar, prims.mul.default)
@@ -110,6 +120,8 @@ def mul(x: Any, y: Any) -> Share:
             noted = quotient_of(other) if value.scale > value.unit else None
             if noted is not None:
                 return retag(_over(value, *noted), dtype)
+            if has_fine_digits(other) and value.unit > 1:
+                return fine_digits(retag(mpc.mul_finely(value, other), dtype))
     return retag(product(x, factor(x, y)), dtype)
 
 
@@ -135,7 +147,7 @@ def scaled(x: Share, number: float | Fraction, given: Any = 0) -> Share:
         )
     if isinstance(number, bool):
         number = int(number)
-    out = mpc.scaled(x, number)
+    out = as_fine_as(mpc.scaled(x, number), x)
     noted = quotient_of(x)
     if noted is not None and number:
         quotient(out, noted[0] * exact(number), noted[1])
@@ -186,8 +198,14 @@ def _quotient(x: Any, y: Share) -> Share:
     number = None if isinstance(x, Share) else scalar(x)
     if number is not None:
         return _inverse(y, number)
-    keep = torch.is_grad_enabled()  # torch's gradient divides by y again
-    return mpc.divide(as_float(factor(y, x)), y, is_nonnegative(y), keep)
+    keep, fine = torch.is_grad_enabled(), _in_backward()  # torch's gradient divides by y again
+    out = mpc.divide(as_float(factor(y, x)), y, is_nonnegative(y), keep, fine)
+    return fine_digits(out) if fine else out
+
+
+def _in_backward() -> bool:
+    """Whether autograd is running: what it divides, it multiplies with other values."""
+    return torch._C._current_graph_task_id() != -1
 
 
 def _inverse(y: Share, number: float) -> Share:

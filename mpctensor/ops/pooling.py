@@ -17,6 +17,7 @@ from torch import Tensor
 from .. import protocols as mpc
 from ..share import Share
 from .layout import together
+from .lineage import as_fine_as
 from .operands import retag
 from .pointwise import scaled
 from .registry import implements
@@ -355,12 +356,12 @@ def _counts(windows: Windows, padded: bool) -> Tensor:
 
 @implements(aten.avg_pool2d_backward.default)
 def avg_pool2d_backward(gradient: Share, x: Any, kernel: Any, *options: Any) -> Share:
-    return _avg_pool_backward(gradient, x, 2, kernel, *options)
+    return as_fine_as(_avg_pool_backward(gradient, x, 2, kernel, *options), gradient)
 
 
 @implements(aten.avg_pool3d_backward.default)
 def avg_pool3d_backward(gradient: Share, x: Any, kernel: Any, *options: Any) -> Share:
-    return _avg_pool_backward(gradient, x, 3, kernel, *options)
+    return as_fine_as(_avg_pool_backward(gradient, x, 3, kernel, *options), gradient)
 
 
 def _avg_pool_backward(

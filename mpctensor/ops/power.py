@@ -13,6 +13,7 @@ from torch import Tensor
 from .. import protocols as mpc
 from ..errors import EncodingError
 from ..share import Share
+from .lineage import fine_digits
 from .operands import (
     as_float,
     exact,
@@ -55,7 +56,7 @@ def power(x: Share, exponent: Any) -> Share:
 ROOTS: dict[float, Callable[[Share], Share]] = {
     0.5: mpc.sqrt,
     1.5: lambda x: mpc.mul(x, mpc.sqrt(x)),
-    -0.5: mpc.rsqrt,
+    -0.5: lambda x: fine_digits(mpc.rsqrt(x)),
     -1.0: mpc.reciprocal,
 }
 

@@ -10,7 +10,7 @@ import torch
 
 from .. import protocols as mpc
 from ..share import Share
-from .lineage import nonnegative
+from .lineage import fine_digits, nonnegative
 from .operands import (
     as_float,
     factor,
@@ -31,7 +31,6 @@ prims = torch.ops.prims
 VERBS: dict[Any, Callable[[Share], Share]] = {
     aten.exp: mpc.exp,
     aten.log: mpc.log,
-    aten.rsqrt: mpc.rsqrt,
     aten.sin: mpc.sin,
     aten.cos: mpc.cos,
     aten.tan: mpc.tan,
@@ -45,7 +44,6 @@ VERBS: dict[Any, Callable[[Share], Share]] = {
     aten.erf: mpc.erf,
     prims.exp: mpc.exp,
     prims.log: mpc.log,
-    prims.rsqrt: mpc.rsqrt,
 }
 
 
@@ -72,6 +70,11 @@ def sqrt(x: Share) -> Share:
     if x.scale > x.unit > 1:
         finest = ((x.scale if x.fine else x.unit**2) - 1).bit_length()
     return nonnegative(retag(mpc.sqrt(as_float(x), finest), float_dtype(x)))
+
+
+@implements(aten.rsqrt.default, prims.rsqrt.default)
+def rsqrt(x: Share) -> Share:
+    return fine_digits(retag(mpc.rsqrt(as_float(x)), float_dtype(x)))
 
 
 @implements(aten.log1p.default)

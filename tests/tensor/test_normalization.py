@@ -91,6 +91,7 @@ WIDE = torch.tensor([[1000.0, 2000, -3000, 500], [-16000, 0.5, 15000, 8000]])
 PIXELS = (on_grid(3, 4, 5, 5, low=0, high=255, seed=6) * 4).round() / 4
 WIDELY_SPREAD = {
     "layer": (lambda x: F.layer_norm(x, (4,), WEIGHT, BIAS), WIDE),
+    "rms": (lambda x: F.rms_norm(x, (4,)), WIDE),
     "batch": (lambda x: F.batch_norm(x, None, None, WEIGHT, BIAS, training=True), PIXELS),
     "evaluated": (lambda x: F.batch_norm(x, MEAN, VAR * 1e6), PIXELS * 16),
     "group": (lambda x: F.group_norm(x, 2, WEIGHT, BIAS), PIXELS * 8),
