@@ -213,6 +213,8 @@ def _inverse(y: Share, number: float) -> Share:
     if y.public is not None:
         return mpc.divide(filled(y, (), number, y.dtype), y)
     positive = is_nonnegative(y)
+    if _in_backward():
+        return fine_digits(mpc.divide(filled(y, (), number, y.dtype), y, positive, True))
     out = scaled(mpc.reciprocal(y, positive), number)
     return quotient(out, number, y) if positive else out
 
