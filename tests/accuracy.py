@@ -277,6 +277,7 @@ ROWS = [
         outside=[(7, *near(0)), (-7, *near(pi))],
     ),
     Row("atan", torch.atan, torch.cat([REAL, SIGNED]), MANY, "", 16),
+    Row("arctan", torch.arctan, torch.cat([REAL, SIGNED]), MANY, "", 16),
     Row("atan2", _pair(torch.atan2), PAIRS, "abs(x), abs(y) < 2^29", "", 20, 13),
     Row(
         "sinh",

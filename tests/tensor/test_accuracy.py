@@ -58,6 +58,7 @@ def test_promised_rounds(name: str, most: int) -> None:
 
 SMALL = line(-6, 6, 301)
 FAR = torch.cat([line(-20, 20, 401), spread(5, 20, BOTH)])
+VAST = torch.cat([line(-20, 20, 401), spread(5, 29, BOTH)])
 GRADIENTS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
     "gelu": (F.gelu, FAR),
     "gelu (tanh)": (lambda x: F.gelu(x, approximate="tanh"), FAR),
@@ -70,9 +71,15 @@ GRADIENTS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
     "elu in place": (lambda x: F.elu(x * 1, inplace=True), FAR),
     "selu": (F.selu, FAR),
     "celu": (lambda x: F.celu(x, 0.75), FAR),
-    "erf": (torch.erf, FAR[FAR.abs() < 1 << 14]),
-    "erfc": (torch.erfc, SMALL),
-    "exp2": (torch.exp2, SMALL),
+    "erf": (torch.erf, VAST),
+    "erfc": (torch.erfc, VAST),
+    "erf, method": (lambda x: x.erf(), VAST),
+    "exp2": (torch.exp2, line(-6, 20.8, 301)),
+    "exp2, method": (lambda x: x.exp2(), line(18, 20.8)),
+    "exp": (torch.exp, line(-6, 14.4, 301)),
+    "expm1": (torch.expm1, line(-6, 14.4, 301)),
+    "tanh": (torch.tanh, VAST),
+    "sigmoid": (torch.sigmoid, VAST),
     "10 ** x": (lambda x: 10**x, line(-3, 3)),
     "0.5 ** x": (lambda x: 0.5**x, SMALL),
     "sin": (torch.sin, FAR),
@@ -82,7 +89,7 @@ GRADIENTS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
     "cosh": (torch.cosh, SMALL),
     "asin": (torch.asin, line(-0.98, 0.98, 201)),
     "acos": (torch.acos, line(-0.98, 0.98, 201)),
-    "atan": (torch.atan, FAR[FAR.abs() < 1 << 14]),
+    "atan": (torch.atan, VAST),
     "atan2": (lambda x: torch.atan2(x, x.flip(0) + 8), SMALL),
     "hypot": (lambda x: torch.hypot(x, x.flip(0) + 1), SMALL),
     "x ** 2.5": (lambda x: x**2.5, line(0.1, 20, 201)),
@@ -104,6 +111,23 @@ def test_gradient(name: str) -> None:
         out = function(x)
         (out.reshape(-1) * weights.repeat(out.numel() // 16 + 1)[: out.numel()]).sum().backward()
     assert error_of(hidden.grad.decrypt(), plain.grad) <= LARGEST_ERROR
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in ROWS if row.name not in ("cumprod", "norm, p = 0", "x ** 20")],
+    ids=lambda row: row.name,
+)
+def test_gradient_over_the_domain(row: Row) -> None:
+    """Where the gradient itself is below 2^20."""
+    plain, hidden = row.points.clone().requires_grad_(), mpctensor.encrypt(row.points)
+    hidden.requires_grad_()
+    weights = torch.linspace(0.3, 1.234567, row.function(row.points).numel(), dtype=torch.float64)
+    for x in (plain, hidden):
+        out = row.function(x)
+        (out * weights.view(out.shape)).sum().backward()
+    fits = plain.grad.isfinite() & (plain.grad.abs() < 1 << 20)
+    assert error_of(hidden.grad.decrypt()[fits], plain.grad[fits]) <= LARGEST_ERROR
 
 
 @pytest.mark.simulated
@@ -158,3 +182,11 @@ def test_bases_and_exponents_far_from_1() -> None:
     assert (x**1e6).decrypt()[[0, 3]].tolist() == [0, 0]
     assert error_of((x**1e-4).decrypt(), torch.tensor([0.99993, 1, 1.00007, 0]).double()) < 2.0**-14
     assert error_of((1**x).decrypt(), torch.ones(4).double()) == 0
+
+
+@pytest.mark.parametrize("function", [torch.erf, torch.erfc, torch.exp2], ids=lambda f: f.__name__)
+def test_writing_a_result(function: Callable[..., Tensor]) -> None:
+    x = torch.tensor([0.5, -1.0], dtype=torch.float64)
+    target = mpctensor.encrypt(torch.zeros(2, dtype=torch.float64))
+    function(mpctensor.encrypt(x), out=target)
+    assert error_of(target.decrypt(), function(x)) < 2**-13
