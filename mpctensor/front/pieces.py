@@ -120,7 +120,8 @@ def gaussian_nll_loss(
 ) -> Any:
     """(log(var) + (x - target)^2 / var) / 2, with var held above eps.
 
-    A negative variance, which torch refuses, cannot be told and counts as eps.
+    A negative variance, which torch refuses, cannot be told and counts as eps. An eps below half a
+    unit, as the default is at 16 bits, counts as 0: a variance of 0 then adds log(2^-16) / 2 alone.
     """
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not valid")
