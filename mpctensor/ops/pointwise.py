@@ -214,7 +214,8 @@ def _inverse(y: Share, number: float) -> Share:
         return mpc.divide(filled(y, (), number, y.dtype), y)
     positive = is_nonnegative(y)
     if _in_backward():
-        return fine_digits(mpc.divide(filled(y, (), number, y.dtype), y, positive, True))
+        one = filled(y, (), number, y.dtype)
+        return fine_digits(mpc.divide(one, y, positive, fine=True))
     out = scaled(mpc.reciprocal(y, positive), number)
     return quotient(out, number, y) if positive else out
 
