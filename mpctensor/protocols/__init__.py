@@ -47,7 +47,7 @@ from .rectify import (
     sign,
 )
 from .reveal import reveal, reveal_value
-from .rounding import ceil, floor, trunc
+from .rounding import ceil, floor, nearest, trunc
 from .running import Prefixes, running
 from .smooth import (
     arccos,
@@ -137,6 +137,7 @@ __all__ = [
     "min_along",
     "minimum",
     "mul",
+    "nearest",
     "neg",
     "negative",
     "nonnegative",
