@@ -12,6 +12,7 @@ X, Y, Z = (on_grid(64, seed=seed) for seed in range(3))
 ABOVE_1 = on_grid(64, low=1)
 WHOLE, OTHER = (X * 4).long(), (Y * 4).long()
 BOOLS, OTHERS = X > 0, Y > 0
+AT = torch.tensor([3, 0, 3])
 TABLE, ROW = on_grid(8, 16), on_grid(16)
 
 FAMILIES = [
@@ -61,10 +62,15 @@ FAMILIES = [
         [
             *(
                 Call(name, 4, 0, getattr(torch, name), (X, Y))
-                for name in ("lt", "le", "gt", "ge", "eq", "ne", "maximum", "minimum")
+                for name in (
+                    *("lt", "le", "gt", "ge", "eq", "ne"),
+                    *("maximum", "minimum", "fmax", "fmin"),
+                )
             ),
             Call("sign", 4, 0, torch.sign, (X,)),
             Call("sgn", 4, 0, torch.sgn, (X,)),
+            Call("signbit", 4, 0, torch.signbit, (X,)),
+            Call("copysign", 9, 0, torch.copysign, (X, Y)),
             Call("abs", 4, 0, torch.abs, (X,)),
             *(
                 Call(name, 1, 0, getattr(torch, name), (BOOLS, OTHERS))
@@ -109,6 +115,7 @@ FAMILIES = [
             Call("cumprod_", 7, 16, lambda x: x.clone().cumprod_(1), (on_grid(8, 10),)),
             Call("mean", 0, 1, over(torch.mean, 1), (TABLE,)),
             Call("var_mean", 2, 2, over(torch.var_mean, 1), (TABLE,)),
+            Call("index_reduce", 0, 2, lambda x: x.index_reduce(0, AT, x[:3], "mean"), (TABLE,)),
             Call("std_mean", 9, 4, over(torch.std_mean, 1), (TABLE,)),
             Call("all", 4, 0, over(torch.all, 1), (TABLE > 0,)),
             Call("any", 4, 0, over(torch.any, 1), (TABLE > 0,)),
@@ -155,6 +162,7 @@ FAMILIES = [
         "argument",
         [
             Call("dropout", 0, None, F.dropout, (X,)),
+            Call("gumbel_softmax, hard", 46, None, over(F.gumbel_softmax, hard=True), (TABLE,)),
             Call("rand_like", 0, None, torch.rand_like, (X,)),
             Call("randn_like", 0, None, torch.randn_like, (X,)),
             Call("randint_like", 0, None, over(torch.randint_like, 9), (X,)),
