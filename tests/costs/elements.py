@@ -41,7 +41,7 @@ FAMILIES = [
         ],
     ),
     Family(
-        "Rounding, and division with remainder by public numbers",
+        "Rounding, and division with remainder",
         "argument",
         [
             Call("floor", 5, 0, torch.floor, (X,)),
@@ -54,6 +54,10 @@ FAMILIES = [
             Call("div, rounding_mode", 5, 0, over(torch.div, 0.75, rounding_mode="floor"), (X,)),
             Call("floor_divide", 5, 0, over(torch.floor_divide, 3), (WHOLE,)),
             Call("remainder", 5, 0, over(torch.remainder, 3), (WHOLE,)),
+            Call("remainder, public tensor", 14, 0, over(torch.remainder, OTHER * 2 + 1), (WHOLE,)),
+            Call("remainder, secret divisor", 25, 0, torch.remainder, (X, ABOVE_1)),
+            Call("fmod", 13, 0, over(torch.fmod, 3), (WHOLE,)),
+            Call("fmod, secret divisor", 33, 0, torch.fmod, (X, ABOVE_1)),
         ],
     ),
     Family(
