@@ -23,10 +23,8 @@ front(torch.sgn, Tensor.sgn)(torch.sign)
 
 
 @front(torch.logaddexp, Tensor.logaddexp)
-def logaddexp(input: Any, other: Any, *, out: Any = None) -> Any:
+def logaddexp(input: Any, other: Any) -> Any:
     """log(exp(x) + exp(y)) = y + softplus(x - y), whose slope, sigmoid(x - y), divides nothing."""
-    if out is not None:
-        return torch.logaddexp(input, other, out=out)
     return other + F.softplus(input - other)
 
 
