@@ -361,13 +361,39 @@ def _through_twin(func: Any, twin: Any) -> Callable[..., Any]:
             names = {name for _, name in places}
             kwargs = {key: value for key, value in kwargs.items() if key not in names}
         results = twin(*args, **kwargs)
-        for target, value in zip(targets, results if len(places) > 1 else [results], strict=True):
-            if target.shape != value.shape and not in_place:
-                raise RuntimeError(
-                    f"`out` has shape {tuple(target.shape)}, not {tuple(value.shape)}"
-                )
-            target.copy_(value)
+        _copied(targets, results if len(places) > 1 else [results], checked=not in_place)
         return targets[0] if len(targets) == 1 else tuple(targets)
+
+    return run
+
+
+def _copied(targets: Sequence[Tensor], results: Sequence[Tensor], checked: bool) -> None:
+    """Copy results into what a call writes to. checked: shapes and dtypes, as for out=."""
+    for target, value in zip(targets, results, strict=True):
+        if checked and target.shape != value.shape:
+            raise RuntimeError(f"`out` has shape {tuple(target.shape)}, not {tuple(value.shape)}")
+        if checked and not torch.can_cast(value.dtype, target.dtype):
+            raise RuntimeError(f"`out` has dtype {target.dtype}, to which {value.dtype} can't cast")
+    for target, value in zip(targets, results, strict=True):
+        target.copy_(value)
+
+
+def _into(out: Any, name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of the front door with out=: its results are copied there, without a gradient."""
+    targets = list(out) if isinstance(out, (list, tuple)) else [out]
+    check_targets(name, targets)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        inputs = [*args, *kwargs.values(), *targets]
+        if torch.is_grad_enabled() and any(getattr(v, "requires_grad", False) for v in inputs):
+            raise RuntimeError(
+                f"{name}(): functions with out=... arguments don't support automatic"
+                " differentiation, but one of the arguments requires grad"
+            )
+        results = handler(*args, **kwargs)
+        several = isinstance(results, tuple)
+        _copied(targets, results if several else [results], checked=True)
+        return type(out)(targets) if several else targets[0]
 
     return run
 
@@ -388,6 +414,9 @@ def _caught_whole(
 ) -> Any:
     """A function of the front door; its errors speak of the user's function, or are torch's own."""
     session = _session_of([*args, *kwargs.values()])
+    if kwargs.get("out") is not None:
+        handler = _into(kwargs["out"], func.__name__, handler)
+    kwargs = {key: value for key, value in kwargs.items() if key != "out"}
     try:
         if session is None or not session.deployed or func.__name__ in _LOCAL:
             return handler(*args, **kwargs)
@@ -400,8 +429,7 @@ def _caught_whole(
     except MPCError:
         raise
     except (RuntimeError, ValueError, IndexError, TypeError):
-        if "out" not in kwargs:  # which would be written to
-            on_zeros(func, *args, **kwargs)
+        on_zeros(func, *args, **kwargs)
         raise
 
 

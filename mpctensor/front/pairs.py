@@ -43,16 +43,16 @@ def _needs_gradient(*operands: Any) -> bool:
 
 
 @front(torch.maximum, Tensor.maximum)
-def maximum(input: Any, other: Any, *, out: Any = None) -> Any:
+def maximum(input: Any, other: Any) -> Any:
     """torch.maximum."""
-    if out is not None or not _needs_gradient(input, other):
-        return torch.maximum(input, other, out=out)
+    if not _needs_gradient(input, other):
+        return torch.maximum(input, other)
     return _Larger.apply(input, other)
 
 
 @front(torch.minimum, Tensor.minimum)
-def minimum(input: Any, other: Any, *, out: Any = None) -> Any:
+def minimum(input: Any, other: Any) -> Any:
     """torch.minimum: -max(-x, -y)."""
-    if out is not None or not _needs_gradient(input, other):
-        return torch.minimum(input, other, out=out)
+    if not _needs_gradient(input, other):
+        return torch.minimum(input, other)
     return -_Larger.apply(-input, -other)

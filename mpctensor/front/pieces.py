@@ -23,11 +23,16 @@ front(torch.sgn, Tensor.sgn)(torch.sign)
 
 
 @front(torch.logaddexp, Tensor.logaddexp)
-def logaddexp(input: Any, other: Any, *, out: Any = None) -> Any:
+def logaddexp(input: Any, other: Any) -> Any:
     """log(exp(x) + exp(y)) = y + softplus(x - y), whose slope, sigmoid(x - y), divides nothing."""
-    if out is not None:
-        return torch.logaddexp(input, other, out=out)
     return other + F.softplus(input - other)
+
+
+@front(torch.copysign, Tensor.copysign)
+def copysign(input: Any, other: Any) -> Any:
+    """|x| with the sign of y: torch's own gradient would divide by x."""
+    size = torch.as_tensor(input).abs()
+    return size * (1.0 - 2.0 * torch.signbit(torch.as_tensor(other)))
 
 
 @front(F.rrelu, torch.rrelu)

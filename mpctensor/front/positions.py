@@ -15,9 +15,10 @@ from torch import Tensor
 
 from .. import protocols as mpc
 from ..ops.reduce import dims_of
-from ..ops.registry import front
+from ..ops.registry import FRONT, front
 from ..share import Share
 from ..tensor import SharedTensor, on_zeros, wrap
+from . import maxima  # noqa: F401 (enters argmax)
 from .chosen import Linear
 
 
@@ -129,6 +130,19 @@ def _without(rows: Share, column: int) -> Share:
     kept = torch.ones(rows.shape[-1], dtype=torch.int64)
     kept[column] = 0
     return rows.map(lambda part: part * kept)
+
+
+@front(F.gumbel_softmax)
+def gumbel_softmax(
+    logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Any:
+    """F.gumbel_softmax, with public noise; hard: one-hot, with the gradient of the soft choice."""
+    soft = F.gumbel_softmax(logits, tau, False, eps, dim)
+    if not hard:
+        return soft
+    best = FRONT[torch.argmax](soft.detach(), dim)
+    choice = one_hot(best, soft.shape[dim]).movedim(-1, dim).to(soft.dtype)
+    return choice - soft.detach() + soft
 
 
 @front(F.one_hot)

@@ -185,13 +185,13 @@ def bitwise_xor(x: Any, y: Any) -> Share:
 # What comparisons choose
 
 
-@implements(aten.maximum.default, prims.maximum.default)
+@implements(aten.maximum.default, aten.fmax.default, prims.maximum.default, prims.fmax.default)
 def maximum(x: Any, y: Any) -> Share:
     like = shares_of(x, y)[0]
     return retag(mpc.maximum(term(like, x), term(like, y))[0], result_dtype(x, y))
 
 
-@implements(aten.minimum.default, prims.minimum.default)
+@implements(aten.minimum.default, aten.fmin.default, prims.minimum.default, prims.fmin.default)
 def minimum(x: Any, y: Any) -> Share:
     like = shares_of(x, y)[0]
     return retag(mpc.minimum(term(like, x), term(like, y))[0], result_dtype(x, y))
@@ -201,6 +201,12 @@ def minimum(x: Any, y: Any) -> Share:
 def sign(x: Share) -> Share:
     """-1, 0 or 1, compared at most once per value."""
     return kept(x, "sign", lambda v: converted(mpc.sign(v), v.dtype)).clone()
+
+
+@implements(aten.signbit.default, prims.signbit.default)
+def signbit(x: Share) -> Share:
+    """[x < 0]; shares hold no -0."""
+    return lt(x, 0)
 
 
 @implements(aten.abs.default, prims.abs.default)

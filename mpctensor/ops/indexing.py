@@ -162,6 +162,55 @@ for _overload in (
     ATEN[_overload] = _writing(_overload)
 
 
+@implements(aten.scatter_reduce.two)
+def scatter_reduce(
+    x: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
+) -> Share:
+    """Sums and means of what meets at a public position, with or without what was there."""
+    _public_index(index)
+    if reduce not in ("sum", "mean"):
+        raise NotImplementedError(
+            f'reduce="{reduce}" would take a tree of its own for each position; "sum" and "mean"'
+            " work, and amax, amin and prod along a dimension"
+        )
+    whole = not x.dtype.is_floating_point
+    if whole and reduce == "mean":
+        raise NotImplementedError('reduce="mean" of whole numbers; call float() first')
+    x = term(shares_of(x, source)[0], x)
+    start = x if include_self else scatter_value(x, dim, index, 0)
+    out = ATEN[aten.scatter_add.default](start, dim, index, source)
+    if reduce == "sum":
+        return retag(out, x.dtype)
+    counts = torch.full(tuple(x.shape), int(include_self))
+    counts = counts.scatter_add(dim, index, torch.ones_like(index)).clamp(min=1)
+    return retag(div(out, counts), x.dtype)
+
+
+@implements(aten.scatter.reduce)
+def scatter_with(x: Any, dim: int, index: Any, source: Any, *, reduce: str) -> Share:
+    """scatter(reduce="add"); products go the way of scatter_reduce's."""
+    return scatter_reduce(x, dim, index, source, {"add": "sum"}.get(reduce, reduce))
+
+
+@implements(aten.scatter.value_reduce)
+def scatter_value_with(x: Share, dim: int, index: Any, value: float, *, reduce: str) -> Share:
+    _public_index(index)
+    source = torch.full(tuple(index.shape), value)
+    return scatter_with(x, dim, index, source, reduce=reduce)
+
+
+@implements(aten.index_reduce.default)
+def index_reduce(
+    x: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
+) -> Share:
+    """scatter_reduce with one position for each slice of the source along `dim`."""
+    _public_index(index)
+    places = [1] * len(source.shape)
+    places[dim] = -1
+    every = index.view(places).expand(tuple(source.shape))
+    return scatter_reduce(x, dim, every, source, reduce, include_self=include_self)
+
+
 @implements(aten.scatter.value)
 def scatter_value(x: Share, dim: int, index: Any, value: Any) -> Share:
     _public_index(index)
@@ -216,6 +265,12 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Share:
 def masked_scatter(x: Any, mask: Any, source: Any) -> Share:
     _public_index(mask)
     return together(lambda parts: torch.masked_scatter(parts[0], mask, parts[1]), x, source)
+
+
+@implements(aten.masked_scatter_backward.default)
+def masked_scatter_backward(gradient: Share, mask: Tensor, size: Sequence[int]) -> Share:
+    """The gradient of the source: what went where the mask is true, then zeros."""
+    return gradient.map(lambda part: aten.masked_scatter_backward.default(part, mask, size))
 
 
 def one_hot(like: Share, index: Tensor, classes: int) -> Share:

@@ -71,7 +71,6 @@ _INSTEAD = {
     "linalg_solve": "solve by iterations of matmul, or decrypt() it",
     "multinomial": "decrypt() the probabilities if they may be known",
     "bernoulli": "draw with a public probability",
-    "round": "use floor(x + 0.5)",
     "_fused_sgd_": "leave fused=True out",
     "_fused_adam_": "leave fused=True out",
     "_fused_adamw_": "leave fused=True out",

@@ -108,6 +108,53 @@ def erfc(x: Share) -> Share:
     return rsub(retag(mpc.erf(as_float(x)), float_dtype(x)), 1)
 
 
+def _log_ratio(x: Share, y: Share) -> Share:
+    """log(x / y), by one call of the logarithm for both."""
+    logs = mpc.log(mpc.concatenate(lambda parts: torch.stack(tuple(parts)), [x, y]))
+    return mpc.sub(*(logs.map(lambda part: part[i]) for i in (0, 1)))
+
+
+@implements(aten.logit.default)
+def logit(x: Share, eps: float | None = None) -> Share:
+    """log(x / (1 - x)) of an x held between eps and 1 - eps; both logarithms rest as log does."""
+    held = as_float(x)
+    if eps is not None:
+        held = mpc.clamp(held, term(held, eps), term(held, 1 - eps))[0]
+    return retag(_log_ratio(held, rsub(held, 1)), float_dtype(x))
+
+
+@implements(aten.logit_backward.default)
+def logit_backward(gradient: Any, x: Share, eps: float | None = None) -> Share:
+    """g / (x (1 - x)), 0 beyond eps; without eps a gradient for 0 <= x <= 1 only."""
+    slope = mpc.reciprocal(mpc.sub(x, mpc.square(x)))
+    if eps is not None:
+        slope = mpc.bit_mul(mpc.clamp(x, term(x, eps), term(x, 1 - eps))[1], slope)
+    return retag(mul(slope, gradient), x.dtype)
+
+
+@implements(aten.asinh.default)
+def asinh(x: Share) -> Share:
+    """sign(x) log(|x| + sqrt(x^2 + 1))."""
+    size, signs = mpc.magnitude(as_float(x))
+    root = mpc.sqrt(add(mpc.square(size), 1))
+    return retag(mpc.mul(mpc.log(mpc.add(size, root)), signs), float_dtype(x))
+
+
+@implements(aten.acosh.default)
+def acosh(x: Share) -> Share:
+    """log(x + sqrt(x^2 - 1))."""
+    x = as_float(x)
+    root = mpc.sqrt(sub(mpc.square(x), 1))
+    return retag(mpc.log(mpc.add(x, root)), x.dtype)
+
+
+@implements(aten.atanh.default)
+def atanh(x: Share) -> Share:
+    """log((1 + x) / (1 - x)) / 2."""
+    held = as_float(x)
+    return retag(scaled(_log_ratio(add(held, 1), rsub(held, 1)), 0.5), float_dtype(x))
+
+
 @implements(aten.atan2.default)
 def atan2(y: Any, x: Any) -> Share:
     like = shares_of(y, x)[0]

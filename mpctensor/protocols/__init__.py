@@ -47,7 +47,7 @@ from .rectify import (
     sign,
 )
 from .reveal import reveal, reveal_value
-from .rounding import ceil, floor, trunc
+from .rounding import ceil, floor, nearest, trunc
 from .running import Prefixes, running
 from .smooth import (
     arccos,
@@ -141,6 +141,7 @@ __all__ = [
     "mul",
     "mul_bounded",
     "mul_finely",
+    "nearest",
     "neg",
     "negative",
     "nonnegative",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from ..share import Share
@@ -29,14 +31,17 @@ def count_reached(x: Share, bounds: Share, right: bool) -> Share:
 
 
 def _thresholds(x: Share, bounds: Share, right: bool) -> Share:
-    shape = x.shape
     x, bounds = align(x, bounds)
     known = bounds.public
     assert known is not None
-    levels = (known if right else known + 1).tolist()
+    return levels_reached(x, (known if right else known + 1).tolist())
+
+
+def levels_reached(x: Share, levels: Sequence[int]) -> Share:
+    """How many public ring elements x reaches, int64, shaped as x: 64 of them on one opening."""
     flat, counts = flatten(x), []
     for first in range(0, len(levels), TOGETHER):
         outcome = compare(flat, levels[first : first + TOGETHER], "bit")
-        counts += [bit_of(outcome, t, shape) for t in range(len(outcome.planes))]
+        counts += [bit_of(outcome, t, x.shape) for t in range(len(outcome.planes))]
     summed = concatenate(lambda parts: torch.stack(tuple(parts)).sum(0), counts)
     return Share(summed.session, summed.parts, torch.int64)

@@ -12,6 +12,7 @@ X, Y, Z = (on_grid(64, seed=seed) for seed in range(3))
 ABOVE_1 = on_grid(64, low=1)
 WHOLE, OTHER = (X * 4).long(), (Y * 4).long()
 BOOLS, OTHERS = X > 0, Y > 0
+AT = torch.tensor([3, 0, 3])
 TABLE, ROW = on_grid(8, 16), on_grid(16)
 
 FAMILIES = [
@@ -40,7 +41,7 @@ FAMILIES = [
         ],
     ),
     Family(
-        "Rounding, and division with remainder by public numbers",
+        "Rounding, and division with remainder",
         "argument",
         [
             Call("floor", 5, 0, torch.floor, (X,)),
@@ -48,9 +49,15 @@ FAMILIES = [
             Call("trunc", 13, 0, torch.trunc, (X,)),
             Call("fix", 13, 0, torch.fix, (X,)),
             Call("frac", 13, 0, torch.frac, (X,)),
-            Call("div, rounding_mode", 13, 0, over(torch.div, 0.75, rounding_mode="floor"), (X,)),
-            Call("floor_divide", 13, 0, over(torch.floor_divide, 3), (WHOLE,)),
-            Call("remainder", 13, 0, over(torch.remainder, 3), (WHOLE,)),
+            Call("round", 5, 0, torch.round, (X,)),
+            Call("round, decimals", 5, 0, over(torch.round, decimals=1), (X,)),
+            Call("div, rounding_mode", 5, 0, over(torch.div, 0.75, rounding_mode="floor"), (X,)),
+            Call("floor_divide", 5, 0, over(torch.floor_divide, 3), (WHOLE,)),
+            Call("remainder", 5, 0, over(torch.remainder, 3), (WHOLE,)),
+            Call("remainder, public tensor", 14, 0, over(torch.remainder, OTHER * 2 + 1), (WHOLE,)),
+            Call("remainder, secret divisor", 25, 0, torch.remainder, (X, ABOVE_1)),
+            Call("fmod", 13, 0, over(torch.fmod, 3), (WHOLE,)),
+            Call("fmod, secret divisor", 33, 0, torch.fmod, (X, ABOVE_1)),
         ],
     ),
     Family(
@@ -59,10 +66,15 @@ FAMILIES = [
         [
             *(
                 Call(name, 4, 0, getattr(torch, name), (X, Y))
-                for name in ("lt", "le", "gt", "ge", "eq", "ne", "maximum", "minimum")
+                for name in (
+                    *("lt", "le", "gt", "ge", "eq", "ne"),
+                    *("maximum", "minimum", "fmax", "fmin"),
+                )
             ),
             Call("sign", 4, 0, torch.sign, (X,)),
             Call("sgn", 4, 0, torch.sgn, (X,)),
+            Call("signbit", 4, 0, torch.signbit, (X,)),
+            Call("copysign", 9, 0, torch.copysign, (X, Y)),
             Call("abs", 4, 0, torch.abs, (X,)),
             *(
                 Call(name, 1, 0, getattr(torch, name), (BOOLS, OTHERS))
@@ -107,6 +119,7 @@ FAMILIES = [
             Call("cumprod_", 7, 16, lambda x: x.clone().cumprod_(1), (on_grid(8, 10),)),
             Call("mean", 0, 1, over(torch.mean, 1), (TABLE,)),
             Call("var_mean", 2, 2, over(torch.var_mean, 1), (TABLE,)),
+            Call("index_reduce", 0, 2, lambda x: x.index_reduce(0, AT, x[:3], "mean"), (TABLE,)),
             Call("std_mean", 9, 4, over(torch.std_mean, 1), (TABLE,)),
             Call("all", 4, 0, over(torch.all, 1), (TABLE > 0,)),
             Call("any", 4, 0, over(torch.any, 1), (TABLE > 0,)),
@@ -153,6 +166,7 @@ FAMILIES = [
         "argument",
         [
             Call("dropout", 0, None, F.dropout, (X,)),
+            Call("gumbel_softmax, hard", 46, None, over(F.gumbel_softmax, hard=True), (TABLE,)),
             Call("rand_like", 0, None, torch.rand_like, (X,)),
             Call("randn_like", 0, None, torch.randn_like, (X,)),
             Call("randint_like", 0, None, over(torch.randint_like, 9), (X,)),

@@ -82,6 +82,7 @@ FREE: dict[str, Callable[[Any], Any]] = {
     "masked_scatter": lambda x: x.masked_scatter(MASK, x.flip(0)),
     "put": lambda x: x.put(AT[:3], x[0, :3]),
     "scatter": lambda x: x.scatter(1, ACROSS, x),
+    "scatter_reduce": lambda x: x.scatter_reduce(1, ACROSS, x, "sum"),
     "scatter_add": lambda x: x.scatter_add(1, ACROSS, x),
     "take": over(torch.take, AT),
     "take_along_dim, public index": over(torch.take_along_dim, ACROSS, 1),

@@ -183,3 +183,17 @@ def test_numbers_that_no_float_holds() -> None:
     x = mpctensor.encrypt(torch.tensor([2**53 + 1]))
     assert (x > 2**53).decrypt().item() and not (x > 2**53 + 1).decrypt().item()
     assert (x >= 2**53 + 1).decrypt().item() and not (x >= 2**53 + 2).decrypt().item()
+
+
+@pytest.mark.parametrize("secret", [(0, 1), (0,), (1,)])
+def test_fmax_and_fmin(secret) -> None:
+    x, y = on_grid(30, seed=4), on_grid(30, seed=5)
+    y[:5] = x[:5] - 1
+    for function in (torch.fmax, torch.fmin):
+        check(function, x, y, secret=secret, ulps=0)
+
+
+def test_signbit() -> None:
+    x = torch.tensor([-2.0, -(2.0**-16), 0.0, 2.0**-16, 3.0])
+    check(torch.signbit, x, ulps=0, gradients=False)
+    check(torch.signbit, torch.arange(-2, 3), gradients=False)

@@ -177,3 +177,42 @@ def test_backward_compares_nothing():
         values.sum().backward()
     assert spent.rounds <= 1  # the gradient of a sum is public
     assert x.grad.decrypt().sum() == pytest.approx(2 * 12, abs=ULP)
+
+
+OUT = {  # functions caught whole, with results of the dtypes given
+    "sort": (lambda x, **out: torch.sort(x, **out), (torch.float32, torch.int64)),
+    "topk": (lambda x, **out: torch.topk(x, 2, **out), (torch.float32, torch.int64)),
+    "max": (lambda x, **out: torch.max(x, 1, **out), (torch.float32, torch.int64)),
+    "cummin": (lambda x, **out: torch.cummin(x, 0, **out), (torch.float32, torch.int64)),
+    "amax": (lambda x, **out: torch.amax(x, 1, **out), (torch.float32,)),
+    "argmin": (lambda x, **out: torch.argmin(x, 1, **out), (torch.int64,)),
+}
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_results_are_written_to_out(name):
+    function, dtypes = OUT[name]
+    plain = on_grid(4, 5)
+    expected = function(plain)
+    several = isinstance(expected, tuple)
+    results = expected if several else (expected,)
+    empty = [torch.zeros(v.shape, dtype=d) for v, d in zip(results, dtypes, strict=True)]
+
+    def out(tensors):
+        return tuple(tensors) if several else tensors[0]
+
+    secret = [mpctensor.encrypt(v.clone()) for v in empty]
+    x = mpctensor.encrypt(plain)
+    given = function(x, out=out(secret))
+    for got, target, value in zip(given if several else [given], secret, results, strict=True):
+        assert got is target and torch.equal(target.decrypt(), value)
+    with pytest.raises(mpctensor.SecretLeakError, match=f"`{name}` would write a secret"):
+        function(x, out=out(empty))
+    wrong = [mpctensor.encrypt(torch.zeros(7, dtype=d)) for d in dtypes]
+    with pytest.raises(RuntimeError, match="`out` has shape"):
+        function(x, out=out(wrong))
+    bits = [mpctensor.encrypt(v.bool()) for v in empty]
+    with pytest.raises(RuntimeError, match="`out` has dtype"):
+        function(x, out=out(bits))
+    with pytest.raises(RuntimeError, match="automatic differentiation"):
+        function(mpctensor.encrypt(plain).requires_grad_(), out=out(secret))

@@ -94,3 +94,22 @@ def test_the_gradient_of_logaddexp_divides_nothing():
     with mpctensor.cost() as cost:
         out.backward(g)
     assert cost.rounds == 2
+
+
+def test_copysign():
+    x, y = on_grid(20), on_grid(20, seed=1)
+    y[:3] = 0
+    check(torch.copysign, x, y, ulps=0, gradients=False)
+    check(lambda x: torch.copysign(x, y), x, ulps=0)
+    check(lambda x: x.copysign(-0.5), x, ulps=0)
+    check(lambda y: torch.copysign(x, y), y, ulps=0, gradients=False)
+    check(torch.copysign, torch.arange(-3, 3), (y[:6] * 4).long(), ulps=0, gradients=False)
+
+
+def test_inverses_have_gradients():
+    x = on_grid(40, low=0.05, high=0.95)
+    check(torch.logit, x, ulps=4, grad_ulps=64)
+    check(lambda x: torch.logit(x, 0.25), x, ulps=4, grad_ulps=64)
+    check(torch.atanh, x * 2 - 1, ulps=4, grad_ulps=64)
+    check(torch.asinh, x * 8 - 4, ulps=4, grad_ulps=64)
+    check(torch.acosh, x * 8 + 1, ulps=4, grad_ulps=64)

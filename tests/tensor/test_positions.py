@@ -130,3 +130,15 @@ def test_a_lookup_takes_two_rounds():
     with mpctensor.cost() as spent:
         x.gather(0, i)
     assert (spent.rounds, spent.bytes_sent) == (2, 8 * (6 + 600 + 100))
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_a_hard_gumbel_softmax_chooses_one(dim):
+    x = mpctensor.encrypt(on_grid(4, 5)).requires_grad_()
+    out = F.gumbel_softmax(x, hard=True, dim=dim)
+    plain = out.detach().decrypt()
+    assert_close(plain.sum(dim), torch.ones(plain.sum(dim).shape), 0)
+    assert ((plain == 0) | (plain == 1)).all()
+    (out * on_grid(4, 5, seed=1)).sum().backward()
+    slope = x.grad.decrypt()
+    assert slope.abs().max() > 2**-6 and slope.sum(dim).abs().max() < 2**-12
