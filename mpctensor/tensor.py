@@ -29,7 +29,7 @@ from .ops.fallback import (
     written_arguments,
 )
 from .ops.foreach import is_foreach
-from .ops.guard import ACCUMULATING, check_leaf, check_lists, check_targets, guarded
+from .ops.guard import ACCUMULATING, check_leaf, check_lists, check_places, check_targets, guarded
 from .ops.refusals import spoken, unsupported
 from .ops.registry import ATEN, FRONT, REFUSED, SHAPE_ONLY
 from .protocols import reveal_value
@@ -291,6 +291,8 @@ class Plan:
 
     def _check_written(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         targets = [self._argument(place, args, kwargs) for place in self.written]
+        if not all(isinstance(target, SharedTensor) for target in targets):
+            check_places(self.user_name, self.func, args, kwargs)
         if self.foreach:
             check_lists(self.user_name, targets[0], [*args[1:], *kwargs.values()])
         else:

@@ -67,6 +67,29 @@ def check_targets(name: str, targets: list[Any]) -> None:
             )
 
 
+PLACES = {"index", "indices", "mask"}
+
+
+def check_places(name: str, func: Any, args: Any, kwargs: Any) -> None:
+    """Raise SecretLeakError where nothing but a place is secret."""
+    named = {
+        argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)
+    }
+    secret = [key for key, value in {**named, **kwargs}.items() if _holds_secret(value)]
+    if secret and PLACES.issuperset(secret):
+        raise SecretLeakError(
+            f"`{name}`: `{secret[0]}` is secret, and where a plain tensor changes would show it:"
+            " make the result of torch.where(mask, ...) or of products with F.one_hot(index, n),"
+            " or decrypt() the place"
+        )
+
+
+def _holds_secret(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(_holds_secret(each) for each in value)
+    return hasattr(value, "_share")
+
+
 def check_lists(name: str, targets: list[Any], args: list[Any]) -> None:
     """`check_targets` for a _foreach_ call: a plain target with plain arguments may pass."""
     for i, target in enumerate(targets):

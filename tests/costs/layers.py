@@ -27,6 +27,14 @@ def lstm(x: Any, w: Any, u: Any) -> Any:
     return torch.lstm(x, (state, state), [w, u], False, 1, 0.0, False, False, False)[0]
 
 
+def recurrent(function: Any) -> Any:
+    def run(x: Any, w: Any, u: Any) -> Any:
+        state = x.new_zeros(1, 2, 4)
+        return function(x, state, [w, u], False, 1, 0.0, False, False, False)[0]
+
+    return run
+
+
 def attention(x: Any, w: Any, u: Any) -> Any:
     return F.multi_head_attention_forward(
         *(x, x, x, 4, 2, w, None, None, None, False, 0.0, u, None), need_weights=False
@@ -77,6 +85,20 @@ FAMILIES = [
                 (on_grid(6, 2, 4), on_grid(12, 4), on_grid(4, 4)),
             ),
             Call("lstm", 88, 8, lstm, (on_grid(3, 2, 4), on_grid(16, 4), on_grid(16, 4))),
+            *(
+                Call(
+                    function.__name__,
+                    rounds,
+                    8,
+                    recurrent(function),
+                    (on_grid(3, 2, 4), on_grid(4 * gates, 4), on_grid(4 * gates, 4)),
+                )
+                for function, rounds, gates in (
+                    (torch.gru, 60, 3),
+                    (torch.rnn_tanh, 18, 1),
+                    (torch.rnn_relu, 15, 1),
+                )
+            ),
         ],
     ),
     Family(

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
 import mpctensor
 from tests.plaintext import ULP, assert_close, check, on_grid
@@ -173,3 +174,17 @@ def test_smooth_where_an_exponential_would_rest(name):
 @pytest.mark.parametrize("fn", [F.softmax, F.log_softmax])
 def test_softmax_of_one_class_or_of_nothing(fn, size):
     check(lambda x: fn(x, -1), torch.full(size, 2.5), ulps=0, grad_ulps=0)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_plain_recurrent_layers_read_secrets(kind):
+    """Their plain first state becomes a public share; weights that train would learn secrets."""
+    layer, x = kind(4, 3, bidirectional=True), on_grid(5, 2, 4)
+    frozen = copy.deepcopy(layer).requires_grad_(False)
+    secret = mpctensor.encrypt(x)
+    assert torch.allclose(frozen(secret)[0].decrypt(), frozen(x)[0], atol=16 * ULP)
+    packed = [pack_padded_sequence(value, [5, 3]) for value in (secret, x)]
+    got, expected = (frozen(value)[0].data for value in packed)
+    assert torch.allclose(got.decrypt(), expected, atol=16 * ULP)
+    with pytest.raises(mpctensor.SecretLeakError, match=r"requires grad.*encrypt"):
+        layer(secret)[0].sum().backward()

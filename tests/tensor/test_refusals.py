@@ -213,6 +213,14 @@ PUBLIC = {  # what torch needs to know: the words that name it, and a way out
         "`index` is secret.*one-hot",
     ),
     "index_put": (lambda: assign_at(place([0, 1])), "`index` is secret.*one-hot"),
+    "plain scatter_": (
+        lambda: torch.ones(4).scatter_(0, place([1]), 1.0),
+        "`scatter_`: `index` is secret.*torch.where",
+    ),
+    "plain index_put": (
+        lambda: torch.ones(4).__setitem__(place([1]), 1.0),
+        "`indices` is secret.*torch.where",
+    ),
     "mask": (lambda: rows()[rows() > 0], "`mask` is secret.*torch.where"),
     "plain by a mask": (lambda: torch.ones(4, 4)[rows() > 0], "`mask` is secret.*torch.where"),
     "write by a mask": (
