@@ -52,8 +52,10 @@ def test_encoding_copies() -> None:
 
 
 def test_saturation_of_public_values() -> None:
-    raw = encode(torch.tensor([math.inf, -math.inf, 1e38, 0.5]), 1 << 16, saturate=True)
-    assert raw.tolist() == [1 << 46, -(1 << 46), 1 << 46, 1 << 15]
+    raw = encode(torch.tensor([math.inf, -math.inf, 1e38, 1e12, 0.5]), 1 << 16, saturate=True)
+    assert raw.tolist() == [1 << 45, -(1 << 45), 1 << 45, 1 << 46, 1 << 15]
+    raw = encode(torch.tensor([math.inf, -1e30]), 1 << 32, saturate=True)
+    assert raw.tolist() == [1 << 61, -(1 << 61)]
     with pytest.raises(EncodingError, match="NaN"):
         encode(torch.tensor([math.nan]), 1 << 16, saturate=True)
 

@@ -99,8 +99,8 @@ def both(found, case):
     return [replica[case] for replica in found]
 
 
-def close(got, expected):
-    torch.testing.assert_close(torch.tensor(got), torch.tensor(expected), rtol=0, atol=2 * ULP)
+def close(got, expected, ulps=2):
+    torch.testing.assert_close(torch.tensor(got), torch.tensor(expected), rtol=0, atol=ulps * ULP)
 
 
 def test_autograd_notices_that_a_saved_value_was_overwritten(found):
@@ -141,7 +141,8 @@ def test_a_broadcast_brings_its_scale(found):
     assert first[0] == second[0] == "SessionError" and "at scale 196608" in first[1]
     assert values[0] == same[0] == [0.5, -1.0]
     for products in (values, same):
-        close(products[1:3], [[0.75, 3.0], [2.25, 9.0]])
+        # a scale of 3 * 2^16 is left by a division by 3, which errs by 2; times up to 3, and 1 more
+        close(products[1:3], [[0.75, 3.0], [2.25, 9.0]], ulps=7)
     assert values[3] == same[3], "the same shares"
 
 
