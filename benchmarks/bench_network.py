@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import multiprocessing
 import socket
-import ssl
 import tempfile
 import threading
 from collections.abc import Callable
@@ -97,10 +96,16 @@ def bare_at_bob(folder: Path, port: int) -> None:
             plain.recv(8)
             plain.sendall(bytes(8))
     pair = [
-        identity(folder, "bob").wrap(socket.create_connection(("127.0.0.1", port)), False)[0]
+        over_tls(identity(folder, "bob"), socket.create_connection(("127.0.0.1", port)), False)
         for _ in range(2)
     ]
     both_ways(pair[0], pair[1])
+
+
+def over_tls(me: Identity, raw: socket.socket, server: bool) -> socket.socket:
+    context = me.context(server)
+    assert context is not None
+    return context.wrap_socket(raw, server_side=server)
 
 
 def both_ways(outgoing: socket.socket, incoming: socket.socket) -> float:
@@ -133,9 +138,7 @@ def bare(folder: Path) -> dict[str, float]:
             plain.sendall(bytes(8))
             plain.recv(8)
         small = (perf_counter() - begin) / SMALL
-    pair: list[ssl.SSLSocket | socket.socket] = []
-    for _ in range(2):
-        pair.append(identity(folder, "alice").wrap(server.accept()[0], True)[0])
+    pair = [over_tls(identity(folder, "alice"), server.accept()[0], True) for _ in range(2)]
     result = {"small": small, "large": both_ways(pair[1], pair[0])}
     bob.join()
     server.close()
