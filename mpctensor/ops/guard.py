@@ -67,7 +67,7 @@ def check_targets(name: str, targets: list[Any]) -> None:
             )
 
 
-PLACES = {"index", "indices", "mask"}
+PLACES = {"index", "indices"}  # a secret mask chooses within an encrypted target
 
 
 def check_places(name: str, func: Any, args: Any, kwargs: Any) -> None:
