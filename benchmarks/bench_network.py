@@ -4,24 +4,28 @@ large ones. Certificates are throw-away; needs the extra [deploy]."""
 from __future__ import annotations
 
 import multiprocessing
+import queue
 import socket
+import ssl
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from time import monotonic, perf_counter
 from typing import Any
 
 import torch
 
 from mpctensor.command.certificates import Authority, Validity, key_pem, new_key, pem
-from mpctensor.network import Channel, Identity, Listener, dial
+from mpctensor.network import Caller, Identity, Listener, dial
 from mpctensor.transport import Meter, NetworkTransport, Opening
 
 Report = Callable[[str, float, str], None]
-SMALL, LARGE = 2000, 30  # rounds
+HOST = "127.0.0.1"
+SMALL, LARGE, REPEATS = 1000, 10, 9  # rounds of a repetition
 ELEMENTS = 1 << 21  # of a large round: 16 MiB each way at once
-BLOCK = 1 << 24
 
 
 def certificates(folder: Path) -> None:
@@ -40,125 +44,116 @@ def identity(folder: Path, name: str) -> Identity:
     return Identity(name, folder / f"{name}.pem", folder / f"{name}.key", folder / "ca.pem")
 
 
-# Ours: both sides run the same rounds
+# Both sides of a line run the same, ours and bare in turn, so that a busy machine slows both
 
 
-def rounds(transport: NetworkTransport, me: int) -> dict[str, float]:
-    """Seconds of a small round, and bytes a second each way of large ones."""
+@dataclass
+class Line:
+    """Ways between two processes: a transport, an echo over TCP, TLS both ways (out, in)."""
 
-    def opened(count: int, times: int) -> float:
+    transport: NetworkTransport
+    echo: socket.socket
+    bare: tuple[ssl.SSLSocket, ssl.SSLSocket]
+
+    def measured(self) -> list[tuple[float, float, float, float]]:
+        """Of each repetition: seconds of a small round and of an echo; bytes a second each way of
+        large rounds and of bare sockets."""
+        self._rounds(1, 100), self._rounds(ELEMENTS, 1)
+        return [
+            (self._rounds(1, SMALL), self._echoes(), self._large(), self._both_ways())
+            for _ in range(REPEATS)
+        ]
+
+    def _large(self) -> float:
+        self._rounds(1, 1)  # both begin at once
+        return 8 * ELEMENTS / self._rounds(ELEMENTS, LARGE)
+
+    def _rounds(self, count: int, times: int) -> float:
+        me = self.transport.me
         messages: list[Any] = [None, None]
         messages[me] = torch.ones(count, dtype=torch.int64)  # in memory, as a kernel leaves it
         start = perf_counter()
         for _ in range(times):
-            transport.open([Opening(tuple(messages), "add", 64 * count)])
+            self.transport.open([Opening(tuple(messages), "add", 64 * count)])
         return (perf_counter() - start) / times
 
-    opened(1, 100)
-    small = opened(1, SMALL)
-    opened(ELEMENTS, 1)
-    return {"small": small, "large": 8 * ELEMENTS / opened(ELEMENTS, LARGE)}
+    def _echoes(self) -> float:
+        asks = self.transport.me == 0
+        start = perf_counter()
+        for _ in range(SMALL):
+            if asks:
+                self.echo.sendall(bytes(8))
+            self.echo.recv(8)
+            if not asks:
+                self.echo.sendall(bytes(8))
+        return (perf_counter() - start) / SMALL
+
+    def _both_ways(self) -> float:
+        outgoing, incoming = self.bare
+        data, room = memoryview(bytearray(8 * ELEMENTS)), memoryview(bytearray(8 * ELEMENTS))
+        self._rounds(1, 1)
+
+        def send() -> None:
+            for _ in range(LARGE):
+                outgoing.sendall(data)
+
+        sender = threading.Thread(target=send)
+        start = perf_counter()
+        sender.start()
+        for _ in range(LARGE):
+            got = 0
+            while got < len(room):
+                got += incoming.recv_into(room[got:])
+        sender.join()
+        return LARGE * len(data) / (perf_counter() - start)
 
 
-def ours_at_bob(folder: Path, port: int) -> None:
+def at_bob(folder: Path, port: int, bare_port: int) -> None:
     me = identity(folder, "bob")
-    channel = dial(me, ("127.0.0.1", port), "alice", {}, monotonic() + 20, 60)
-    rounds(NetworkTransport(1, {0: channel}, Meter(), b""), 1)
+    channel = dial(me, (HOST, port), "alice", {}, monotonic() + 20, 60)
+    echo, out, back = (socket.create_connection((HOST, bare_port)) for _ in range(3))
+    context = me.context(server=False)
+    assert context is not None
+    bare = context.wrap_socket(out), context.wrap_socket(back)
+    Line(NetworkTransport(1, {0: channel}, Meter(), b""), prompt(echo), bare).measured()
     channel.close()
 
 
-def ours(folder: Path) -> dict[str, float]:
-    arrived: list[Channel] = []
-    here = threading.Event()
-
-    def welcome(caller: Any) -> None:
-        arrived.append(caller.channel)
-        here.set()
-
+def at_alice(folder: Path) -> list[tuple[float, float, float, float]]:
+    arrived: queue.Queue[Caller] = queue.Queue()
     me = identity(folder, "alice")
-    listener = Listener(me, ("127.0.0.1", 0), lambda name, topic: None, welcome, 60)
-    bob = start(ours_at_bob, folder, listener.port)
-    here.wait(20)
-    result = rounds(NetworkTransport(0, {1: arrived[0]}, Meter(), b""), 0)
+    context = me.context(server=True)
+    assert context is not None
+    listener = Listener(me, (HOST, 0), lambda name, topic: None, arrived.put, 60)
+    with socket.create_server((HOST, 0)) as server:
+        start = multiprocessing.get_context("spawn").Process
+        bob = start(target=at_bob, args=(folder, listener.port, server.getsockname()[1]))
+        bob.start()
+        channel = arrived.get(timeout=20).channel
+        echo = prompt(server.accept()[0])
+        back, out = (context.wrap_socket(server.accept()[0], server_side=True) for _ in range(2))
+        line = Line(NetworkTransport(0, {1: channel}, Meter(), b""), echo, (out, back))
+        result = line.measured()
     bob.join()
     listener.close()
-    arrived[0].close()
+    channel.close()
     return result
 
 
-# Bare sockets: an echo of 8 bytes over TCP, and TLS both ways at once, one connection a direction
-
-
-def bare_at_bob(folder: Path, port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port)) as plain:
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for _ in range(SMALL):
-            plain.recv(8)
-            plain.sendall(bytes(8))
-    pair = [
-        over_tls(identity(folder, "bob"), socket.create_connection(("127.0.0.1", port)), False)
-        for _ in range(2)
-    ]
-    both_ways(pair[0], pair[1])
-
-
-def over_tls(me: Identity, raw: socket.socket, server: bool) -> socket.socket:
-    context = me.context(server)
-    assert context is not None
-    return context.wrap_socket(raw, server_side=server)
-
-
-def both_ways(outgoing: socket.socket, incoming: socket.socket) -> float:
-    """Bytes a second each way at once."""
-    data, room = memoryview(bytearray(BLOCK)), memoryview(bytearray(BLOCK))
-    times = LARGE * 8 * ELEMENTS // BLOCK
-
-    def send() -> None:
-        for _ in range(times):
-            outgoing.sendall(data)
-
-    sender = threading.Thread(target=send)
-    start = perf_counter()
-    sender.start()
-    for _ in range(times):
-        got = 0
-        while got < BLOCK:
-            got += incoming.recv_into(room[got:])
-    sender.join()
-    return times * BLOCK / (perf_counter() - start)
-
-
-def bare(folder: Path) -> dict[str, float]:
-    server = socket.create_server(("127.0.0.1", 0))
-    bob = start(bare_at_bob, folder, server.getsockname()[1])
-    with server.accept()[0] as plain:
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        begin = perf_counter()
-        for _ in range(SMALL):
-            plain.sendall(bytes(8))
-            plain.recv(8)
-        small = (perf_counter() - begin) / SMALL
-    pair = [over_tls(identity(folder, "alice"), server.accept()[0], True) for _ in range(2)]
-    result = {"small": small, "large": both_ways(pair[1], pair[0])}
-    bob.join()
-    server.close()
-    return result
-
-
-def start(work: Callable[..., None], *arguments: Any) -> Any:
-    process = multiprocessing.get_context("spawn").Process(target=work, args=arguments)
-    process.start()
-    return process
+def prompt(connection: socket.socket) -> socket.socket:
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
 
 
 def run(report: Report) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         certificates(folder)
-        mine, theirs = ours(folder), bare(folder)
-    report("a round of one element", 1e6 * mine["small"], "us")
-    report("a round trip of 8 bytes over a bare TCP socket", 1e6 * theirs["small"], "us")
-    report("a round, times the bare round trip", mine["small"] / theirs["small"], "x")
-    report("a round of 16 MiB, each way at once", mine["large"] / 1e6, "MB/s")
-    report("bare TLS sockets, each way at once", theirs["large"] / 1e6, "MB/s")
-    report("a large round, times bare TLS sockets", mine["large"] / theirs["large"], "x")
+        repeats = at_alice(folder)
+    small, echo, large, bare = (median(figures) for figures in zip(*repeats, strict=True))
+    report("a round of one element", 1e6 * small, "us")
+    report("a round trip of 8 bytes over a bare TCP socket", 1e6 * echo, "us")
+    report("a round, times the bare round trip", median(r[0] / r[1] for r in repeats), "x")
+    report("a round of 16 MiB, each way at once", large / 1e6, "MB/s")
+    report("bare TLS sockets, each way at once", bare / 1e6, "MB/s")
+    report("a large round, times bare TLS sockets", median(r[2] / r[3] for r in repeats), "x")

@@ -18,15 +18,15 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from io import BufferedReader
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
 
 from ..errors import PeerError, SessionError
 from .identity import why
 from .parting import cut
-from .sending import PIECE, Departure, Sender
+from .sending import Departure, Sender
+from .tls import reader
 
 HEADER = struct.Struct("<4sBxHQ16s")  # magic, kind, length of text, of payload, digest
 MAGIC = b"mpc1"
@@ -64,7 +64,7 @@ def bytes_of(tensor: Tensor) -> memoryview:
     """The memory of a contiguous tensor as bytes; the view keeps the tensor alive."""
     size = tensor.numel() * tensor.element_size()
     if size == 0:
-        return memoryview(b"")
+        return memoryview(bytearray())
     memory = (ctypes.c_char * size).from_address(tensor.data_ptr())
     memory.owner = tensor  # type: ignore[attr-defined]
     return memoryview(memory).cast("B")
@@ -79,11 +79,11 @@ class Channel:
         self.peer = peer
         self.sent = self.received = 0
         self._outgoing, self._incoming = outgoing, incoming
-        # Buffered, so that a small frame takes one read of the connection.
-        self._reader = cast(BufferedReader, incoming.makefile("rb", buffering=1 << 14))
+        self._reader = reader(incoming)
         self._timeout = timeout
         self._sender = Sender(outgoing)
         self._ended: SessionError | None = None
+        self._reading = threading.Lock()
         self._closing, self._closed = threading.RLock(), False
         for connection in (outgoing, incoming):
             _prepare(connection, timeout)
@@ -139,9 +139,7 @@ class Channel:
 
     def receive_into(self, buffer: memoryview) -> None:
         """Fill the buffer from the connection."""
-        for start in range(0, len(buffer), PIECE):
-            piece = buffer[start : start + PIECE]
-            self._counted(self._read(self._reader.readinto, piece), len(piece))
+        self._counted(self._read(self._reader.readinto, buffer), len(buffer))
 
     def _take(self, size: int) -> bytes:
         """A few bytes from the connection."""
@@ -152,12 +150,13 @@ class Channel:
     def _read(self, how: Callable[[Any], Any], what: Any) -> Any:
         if self._ended is not None:
             raise self._ended
-        try:
-            return how(what)
-        except OSError as error:
-            raise self._end(self._lost(error)) from error
-        except ValueError as error:  # of a reader that is closed
-            raise self._end(SessionError(f"the channel to {self.peer} is closed")) from error
+        with self._reading:
+            if self._reader.closed:
+                raise self._end(SessionError(f"the channel to {self.peer} is closed"))
+            try:
+                return how(what)
+            except OSError as error:
+                raise self._end(self._lost(error)) from error
 
     def _counted(self, got: int, wanted: int) -> None:
         self.received += got
@@ -227,7 +226,8 @@ class Channel:
                 for connection in (self._outgoing, self._incoming):
                     cut(connection)
                 self._sender.join()
-                self._reader.close()  # waits for a thread that reads
+                with self._reading:  # the thread that reads has noticed
+                    self._reader.close()
                 for connection in (self._outgoing, self._incoming):
                     connection.close()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PeerError, SessionError
+from .tls import TlsSocket
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,7 @@ def begin_tls(raw: socket.socket, context: ssl.SSLContext | None) -> socket.sock
 
     No byte has been exchanged yet: see `proved_name`.
     """
-    if context is None:
-        return raw
-    server = context.protocol == ssl.PROTOCOL_TLS_SERVER
-    return context.wrap_socket(raw, server_side=server, do_handshake_on_connect=False)
+    return raw if context is None else TlsSocket(raw, context)
 
 
 def proved_name(connection: socket.socket) -> str | None:
@@ -97,7 +95,7 @@ def proved_name(connection: socket.socket) -> str | None:
 
     Raises ssl.SSLError or OSError where that fails, PeerError for a nameless peer.
     """
-    if not isinstance(connection, ssl.SSLSocket):
+    if not isinstance(connection, TlsSocket):
         return None
     connection.do_handshake()
     return certificate_name(connection.getpeercert())

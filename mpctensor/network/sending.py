@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from time import monotonic
 
-PIECE = 1 << 18  # bytes of one call: the timeout is for progress, not for the whole
+PIECE = 1 << 19  # bytes of one call: the timeout is for progress, not for the whole
 MOST_WAITING = 1 << 28  # bytes queued for sending before the caller has to wait
 
 
