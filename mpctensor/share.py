@@ -93,17 +93,21 @@ class Facts:
         self.known = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Share:
     """An additively shared tensor: the value is sum(parts) mod 2^64, signed, divided by `scale`.
 
+    Nothing of it is assigned to after its making; not frozen because that costs each making 1 us.
+
     parts: one int64 tensor per party, all of one size, stride and offset (or ABSENT).
     dtype: the plain dtype that the user sees (float32, int64, bool, ...).
+    found: the facts on the storage, which are never exchanged for others, once they were looked up.
     """
 
     session: Session
     parts: tuple[Part, ...]
     dtype: torch.dtype
+    found: Facts | None = None
 
     def __repr__(self) -> str:
         return f"Share(shape={tuple(self.shape)}, dtype={self.dtype}, session={self.session!r})"
@@ -132,6 +136,7 @@ class Share:
             facts = Facts(scale, unit, inf if finest >= scale else finest, fine=fine)
         facts.torch_version = _version(part)
         setattr(part.untyped_storage(), FACTS, facts)
+        share.found = facts
         return share
 
     @property
@@ -145,14 +150,16 @@ class Share:
 
     @property
     def facts(self) -> Facts:
-        part = self.here
-        facts: Facts | None = getattr(part.untyped_storage(), FACTS, None)
+        part, facts = self.parts[self.session.local[0]], self.found
+        if facts is None:
+            facts = self.found = getattr(part.untyped_storage(), FACTS, None)
         if facts is None:
             raise SessionError("a share without facts: its parts were made outside of `Share.make`")
         # Views made below autograd count their writes from 0, so only a larger version tells.
-        if _version(part) > facts.torch_version:  # written behind our back
+        version = _version(part)
+        if version > facts.torch_version:  # written behind our back
             facts.forget()
-            facts.torch_version = _version(part)
+            facts.torch_version = version
         return facts
 
     @property
@@ -216,18 +223,20 @@ class Share:
         A result that aliases this storage shares its facts; a fresh one gets the same scale.
         """
         parts = self.each(lambda _, part: fn(part))
-        out = Share(self.session, parts, dtype or self.dtype)
-        storage = out.here.untyped_storage()
-        if getattr(storage, FACTS, None) is None:
-            facts, public = self.facts, self.public
-            known = None if public is None else fn(public)
-            made = Share.make(
-                *(self.session, parts, out.dtype, facts.scale, facts.unit, known),
-                shown=facts.shown,
-                fine=facts.fine,
-            )
-            return made.like(self)
-        return out
+        dtype = dtype or self.dtype
+        storage = parts[self.session.local[0]].untyped_storage()
+        found = getattr(storage, FACTS, None)
+        if found is not None:
+            return Share(self.session, parts, dtype, found)
+        facts = self.facts
+        known = None if facts.public is None else fn(self.view_of(facts.public))
+        made = Share.make(
+            *(self.session, parts, dtype, facts.scale, facts.unit, known),
+            shown=facts.shown,
+            fine=facts.fine,
+        )
+        made.found.filled = facts.filled  # type: ignore[union-attr]
+        return made
 
     def split(self, fn: Callable[[Tensor], Sequence[Tensor]]) -> list[Share]:
         """The views that a structural function gives of every part, each as a share."""
@@ -244,7 +253,9 @@ class Share:
 
     def like(self, *sources: Share) -> Share:
         """This fresh share, noted as holding fills where a source does."""
-        self.facts.filled = any(source.facts.filled for source in sources)
+        for source in sources:
+            if source.facts.filled:
+                self.facts.filled = True
         return self
 
     def write(self, value: Share, scale: int | None = None) -> None:
@@ -299,7 +310,10 @@ def flat_storage(tensor: Tensor) -> Tensor:
 
 def _version(part: Tensor) -> int:
     """torch's count of writes; tensors made under inference_mode have none."""
-    return 0 if part.is_inference() else part._version
+    try:
+        return part._version
+    except RuntimeError:
+        return 0
 
 
 def _dense(part: Tensor) -> bool:

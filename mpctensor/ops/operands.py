@@ -90,7 +90,7 @@ def _promoted(ranked: Sequence[tuple[torch.dtype, int]]) -> torch.dtype:
 
 def retag(share: Share, dtype: torch.dtype) -> Share:
     """The same share under another plain dtype."""
-    return share if share.dtype is dtype else Share(share.session, share.parts, dtype)
+    return share if share.dtype is dtype else Share(share.session, share.parts, dtype, share.found)
 
 
 def float_dtype(share: Share) -> torch.dtype:

@@ -165,14 +165,19 @@ def _joined(
     """A linear function of two shares, part by part."""
     session = same_session(x, y)
     dtype = dtype or torch.promote_types(x.dtype, y.dtype)
-    x, y = align(x, y)
+    fx, fy = x.facts, y.facts
+    if fx.scale != fy.scale:
+        x, y = align(x, y)
+        fx, fy = x.facts, y.facts
     parts = x.each(lambda p, part: fn(part, y.parts[p]))
     public = None
-    if x.public is not None and y.public is not None:
-        public = fn(x.public, y.public)
-    shown, fine = min(x.shown, y.shown), x.fine or y.fine
-    unit = max(x.unit, y.unit)
-    return Share.make(session, parts, dtype, x.scale, unit, public, shown, fine).like(x, y)
+    if fx.public is not None and fy.public is not None:
+        public = fn(x.view_of(fx.public), y.view_of(fy.public))
+    shown, fine = min(fx.shown, fy.shown), fx.fine or fy.fine
+    unit = max(fx.unit, fy.unit)
+    made = Share.make(session, parts, dtype, fx.scale, unit, public, shown, fine)
+    made.facts.filled = fx.filled or fy.filled
+    return made
 
 
 def add(x: Share, y: Share) -> Share:
