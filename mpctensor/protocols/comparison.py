@@ -53,6 +53,10 @@ class Comparison:
         """A party's share of a dealt value: beta, beta * r, ... in the order of the request."""
         return self.dealt.part(party, self._item(threshold, self.digits.merges + which))
 
+    def source(self, party: int, threshold: int, which: int) -> kernels.Source:
+        """Where a kernel finds such a share."""
+        return self.dealt.source(party, self._item(threshold, self.digits.merges + which))
+
     def _item(self, threshold: int, which: int) -> int:
         return 1 + threshold * (self.digits.merges + VALUES_OF[self.kind]) + which
 
@@ -60,9 +64,12 @@ class Comparison:
         """A round for each merge and one for b^."""
         first, *following = self.digits.messages
         opened = self._open(first, self._lookup)
+        self.dealt.release(0)
         for level, count in enumerate(following, 1):
             waiting = opened
             opened = self._open(count, lambda p, t: self._merge(level, waiting[t], p, t))
+            for t in range(len(self.shifted)):
+                self.dealt.release(self._item(t, level - 1))
         planes = [plane.view(-1) for plane in opened]
         if self.digits.order:
             planes = [

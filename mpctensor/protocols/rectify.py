@@ -109,7 +109,7 @@ def _rectified(outcome: Comparison, p: int, threshold: int, shift: int) -> Tenso
     """Party p's share of b x (or of b times x truncated) for one threshold."""
     first = p == outcome.masked.share.session.first
     plane, c = outcome.planes[threshold], outcome.masked.c
-    values = [outcome.value(p, threshold, i) for i in range(5 if shift else 2)]
+    values = [outcome.source(p, threshold, i) for i in range(5 if shift else 2)]
     if shift:
         beta, rho, beta_rho, mu, beta_mu = values
         return kernels.select_shift_share(plane, c, shift, beta, rho, beta_rho, mu, beta_mu, first)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -44,6 +44,13 @@ class PartyKeys:
         return kernels.prg(self._input_keys[peer], number, 0, n)
 
 
+class Corrections(Protocol):
+    """What the last party gets of one request, item by item; an item may be put out of memory."""
+
+    def __getitem__(self, item: int, /) -> Tensor: ...
+    def __setitem__(self, item: int, value: Tensor, /) -> None: ...
+
+
 @dataclass(frozen=True)
 class Dealt:
     """One request's outcome at the parties of this process.
@@ -53,7 +60,7 @@ class Dealt:
 
     request: Request
     keys: dict[int, bytes] = field(repr=False)
-    corrections: Sequence[Tensor] | None = field(repr=False)
+    corrections: Corrections | None = field(repr=False)
     last: int
 
     def part(self, party: int, item: int) -> Tensor:
@@ -71,3 +78,8 @@ class Dealt:
         if party == self.last:
             return self.part(party, item)
         return self.keys[party], self.request.layout[item].stream
+
+    def release(self, item: int) -> None:
+        """Let go of a correction that nothing needs any more."""
+        if self.corrections is not None:
+            self.corrections[item] = torch.empty(0, dtype=torch.int64)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .. import kernels
 from .checks import check_view
+from .client import Corrections
 from .keys import mask_key, operation_key
 from .limits import span
 from .products import bilinear
@@ -40,7 +41,7 @@ from .smooth import DEALS as SMOOTH
 class Provider(Protocol):
     """Where corrections come from: in this process, or over a network."""
 
-    def deal(self, request: Request) -> Sequence[Tensor]:
+    def deal(self, request: Request) -> Corrections:
         """The corrections of `request.layout`, for the last party."""
         ...
 

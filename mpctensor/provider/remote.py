@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic, perf_counter
-from typing import overload
 
 from torch import Tensor
 
@@ -58,7 +57,7 @@ class RemoteProvider:
         channel.wait_forever()
         threading.Thread(target=self._receive, daemon=True).start()
 
-    def deal(self, request: Request) -> Sequence[Tensor]:
+    def deal(self, request: Request) -> Expected:
         """The corrections of a request, on their way."""
         with self._change:
             known = self._known(request)
@@ -66,7 +65,7 @@ class RemoteProvider:
             self._unwanted.discard(tag(request))
         if not known:
             self._ask([request], "")
-        return Corrections(self, request)
+        return Expected(self, request)
 
     def deal_ahead(
         self, requests: Sequence[Request], path: str | os.PathLike[str] | None = None
@@ -166,7 +165,7 @@ class RemoteProvider:
             spool.close()
 
 
-class Corrections(Sequence[Tensor]):
+class Expected:
     """The corrections of one request; the first use waits for them."""
 
     def __init__(self, provider: RemoteProvider, request: Request) -> None:
@@ -174,14 +173,13 @@ class Corrections(Sequence[Tensor]):
         self._request = request
         self._dealt: list[Tensor] | None = None
 
-    def __len__(self) -> int:
-        return len(self._request.layout)
+    def __getitem__(self, item: int) -> Tensor:
+        return self._here()[item]
 
-    @overload
-    def __getitem__(self, item: int) -> Tensor: ...
-    @overload
-    def __getitem__(self, item: slice) -> Sequence[Tensor]: ...
-    def __getitem__(self, item: int | slice) -> Tensor | Sequence[Tensor]:
+    def __setitem__(self, item: int, value: Tensor) -> None:
+        self._here()[item] = value
+
+    def _here(self) -> list[Tensor]:
         if self._dealt is None:
             self._dealt = self._provider.take(self._request)
-        return self._dealt[item]
+        return self._dealt
