@@ -10,7 +10,6 @@ raw shares by accident.
 from __future__ import annotations
 
 import copyreg
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from torch._C import DisableTorchFunctionSubclass
 
 from .errors import MPCError, SecretLeakError, SessionError, UnsupportedOperationError
 from .grid import Grid
+from .ops.calls import Named, outermost_name, refused_call
 from .ops.creation import write
 from .ops.deferred import Deferred
 from .ops.fallback import (
@@ -159,7 +159,8 @@ class SharedTensor(torch.Tensor):
             if torch.is_grad_enabled():
                 args = [guarded(a) for a in args]
                 kwargs = {k: guarded(v) for k, v in kwargs.items()} if kwargs else kwargs
-            with _Named(None if name.startswith("__") else name):  # x + y is known as `add`
+            call = (func, args, kwargs)
+            with Named(None if name.startswith("__") else name, call):  # x + y is known as `add`
                 if handler is func:
                     return func(*args, **kwargs)
                 return _caught_whole(handler, func, args, kwargs)
@@ -213,32 +214,6 @@ _TRANSPARENT = {"__get__", "__set__", "__delete__", "backward", "grad", "registe
 
 # Caught whole, but for what they refuse; whatever they compute is entered below autograd.
 _LOCAL = {"to"}
-
-
-class _Outermost(threading.local):
-    """The name of the call that this thread is in."""
-
-    name: str | None = None
-
-
-_outermost = _Outermost()
-
-
-class _Named:
-    """Remembers the outermost function that the user called, for messages and cost tables."""
-
-    __slots__ = ("name", "outer")
-
-    def __init__(self, name: str | None) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        self.outer = _outermost.name
-        if self.outer is None:
-            _outermost.name = self.name
-
-    def __exit__(self, *exception: Any) -> None:
-        _outermost.name = self.outer
 
 
 class Plan:
@@ -300,17 +275,16 @@ class Plan:
 
     @property
     def user_name(self) -> str:
-        return _outermost.name or self.name
+        return outermost_name() or self.name
 
     def _run_on_wrappers(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if self.func in REFUSED:
             sentence = spoken(_session_of([*args, *kwargs.values()]), REFUSED[self.func])
-            name = self.user_name.replace("_local_scalar_dense", "item")  # which calls it
-            raise SecretLeakError(f"`{name}` {sentence}")
+            raise SecretLeakError(f"{refused_call(self.name, args)} {sentence}")
         if self.on_wrappers is None:
             raise UnsupportedOperationError(unsupported(self.user_name, self.func))
         session = _session_of([*args, *kwargs.values()])
-        with _Named(self.name), session.operation(self.user_name):
+        with Named(self.name), session.operation(self.user_name):
             self._depth += 1
             try:
                 out = NotImplemented if self._depth > DEEPEST else self.on_wrappers(*args, **kwargs)
@@ -427,7 +401,7 @@ def _caught_whole(
         with Witness(func.__name__, found, bare) as seen:
             return seen.made(handler(*args, **kwargs))
     except NotImplementedError as error:
-        raise _named(error, _outermost.name or func.__name__) from error
+        raise _named(error, outermost_name() or func.__name__) from error
     except MPCError:
         raise
     except (RuntimeError, ValueError, IndexError, TypeError):

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import protocols as mpc
+from ..errors import SecretLeakError
 from ..ops.reduce import dims_of
 from ..ops.registry import FRONT, front
 from ..share import Share
@@ -149,5 +150,7 @@ def gumbel_softmax(
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """F.one_hot of a secret index; num_classes must be given."""
     if num_classes < 0:
-        raise ValueError("one_hot of a secret index needs num_classes: the largest index is secret")
+        raise SecretLeakError(
+            "`one_hot` of a secret index needs `num_classes`: the largest index is secret"
+        )
     return wrap(_rows("one_hot", tensor, num_classes))

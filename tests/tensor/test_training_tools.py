@@ -39,7 +39,9 @@ def test_clip_grad_norm(norm, foreach):
     def clipped(hide):
         model = hide(network())
         grads = gradients(model, hide)
-        total = nn.utils.clip_grad_norm_(model.parameters(), 0.3, norm, foreach=foreach)
+        total = nn.utils.clip_grad_norm_(
+            *(model.parameters(), 0.3, norm), error_if_nonfinite=True, foreach=foreach
+        )
         return [total, *grads]
 
     # the root of a gradient of few units has few digits: its error is over twice the root
