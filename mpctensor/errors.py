@@ -12,6 +12,10 @@ class SecretLeakError(MPCError):
     """
 
 
+class SecretBranchError(SecretLeakError, ValueError):
+    """A branch on a secret: a ValueError, as where a truth value is ambiguous."""
+
+
 class EncodingError(MPCError, ValueError):
     """A value cannot be represented in the ring: NaN, infinite, or out of range."""
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from ..errors import SecretLeakError, UnsupportedOperationError
+from ..errors import SecretBranchError, SecretLeakError, UnsupportedOperationError
 from ..ops.refusals import spoken
 from ..ops.registry import FRONT, front
 from ..tensor import SharedTensor, become
@@ -22,7 +22,7 @@ _BRANCH = (
 
 def _unless_public(name: str, advice: str) -> Callable[..., Any]:
     """bool and item of a bit that everybody knows, as those of isnan are; refused for others."""
-    refused = _refusal(name, advice)
+    refused = _refusal(name, advice, SecretBranchError if name == "bool" else SecretLeakError)
 
     def read(x: Any, *args: Any) -> bool:
         known = x._share.public if x.dtype is torch.bool and x.numel() == 1 else None
@@ -31,12 +31,14 @@ def _unless_public(name: str, advice: str) -> Callable[..., Any]:
     return read
 
 
-def _refusal(name: str, advice: str) -> Callable[..., NoReturn]:
+def _refusal(
+    name: str, advice: str, error: type[SecretLeakError] = SecretLeakError
+) -> Callable[..., NoReturn]:
     def refused(*args: Any, **kwargs: Any) -> NoReturn:
         values = (*args, *kwargs.values())
         secret = next(value for value in values if isinstance(value, SharedTensor))
         way = spoken(secret._held.session, advice)
-        raise SecretLeakError(f"`{name}` of a SharedTensor: {way}")
+        raise error(f"`{name}` of a SharedTensor: {way}")
 
     return refused
 
