@@ -350,8 +350,9 @@ def _layers() -> str:
     for family, layers in LAYERS.items():
         tried = [(kind.__name__, _layer_works(kind, args, size)) for kind, args, size in layers]
         lines.append(f"| {family} | {_split(tried)} |")
-    lines += ["", "Lazy layers work once they have run on plain data. `Embedding` takes public and"]
-    lines += ["secret indices, bags of embeddings, adaptive softmax and `max_norm` public ones."]
+    lines += ["", "Lazy layers work once they have run on plain data. `Embedding` and"]
+    lines += ["`EmbeddingBag` take public and secret indices; adaptive softmax, `max_norm` and the"]
+    lines += ["padding of bags take public ones."]
     return "\n".join(lines) + "\n"
 
 
