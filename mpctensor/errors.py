@@ -5,8 +5,15 @@ class MPCError(Exception):
     """Base of every error that is mpctensor's own."""
 
 
-class SecretLeakError(MPCError, ValueError):
-    """A call would put a secret into plain memory or let control flow depend on it."""
+class SecretLeakError(MPCError):
+    """A call would put a secret into plain memory or let control flow depend on it.
+
+    None of Python's own errors, which callers catch to try something else: Tensor.split does.
+    """
+
+
+class SecretBranchError(SecretLeakError, ValueError):
+    """A branch on a secret: a ValueError, as where a truth value is ambiguous."""
 
 
 class EncodingError(MPCError, ValueError):

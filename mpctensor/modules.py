@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from .errors import SecretLeakError, UnsupportedOperationError
 from .tensor import SharedTensor
@@ -34,14 +36,19 @@ def convert_module(
     leaf: gives the new tensor (requires_grad does not matter), None or the same to leave it.
     public: the tensors that stay as they are (default: whatever is not floating point). ready: is
     called when all is computed and nothing is changed yet.
-    Raises UnsupportedOperationError, with nothing changed, where that is impossible.
+    Attributes that weight_norm and spectral_norm compute are converted too, without their graph.
+    Raises UnsupportedOperationError, with no value changed, where that is impossible.
     """
     public = public or (lambda value: not value.is_floating_point())
     parameters = [(n, p) for n, p in module.named_parameters() if not public(p)]
     recurrent = [m for m in module.modules() if isinstance(m, nn.RNNBase)]
+    computed = list(_computed(module))
+    for owner, name in computed:
+        setattr(owner, name, getattr(owner, name).detach())  # lets go of the parameters
     _check(module, parameters, recurrent)
     swaps = list(_swaps([p for _, p in parameters], leaf))
     buffers = list(_new_buffers(module, leaf, public))
+    values = [leaf(getattr(owner, name)) for owner, name in computed]
     ready()
     for rnn in recurrent:
         rnn._flat_weight_refs = []
@@ -49,6 +56,9 @@ def convert_module(
         _swap(parameter, value)
     for owner, name, value in buffers:
         owner._buffers[name] = value
+    for (owner, name), result in zip(computed, values, strict=True):
+        if result is not None:
+            setattr(owner, name, result)
     for owner in module.modules():
         _watch_loading(owner)
     for rnn in recurrent:
@@ -56,6 +66,14 @@ def convert_module(
             weakref.ref(w) if w is not None else None for w in rnn._flat_weights
         ]
     return module
+
+
+def _computed(module: nn.Module) -> Iterator[tuple[nn.Module, str]]:
+    """(owner, name) of attributes that hooks compute from parameters before each forward pass."""
+    for owner in module.modules():
+        for hook in owner._forward_pre_hooks.values():
+            if isinstance(hook, (WeightNorm, SpectralNorm)):
+                yield owner, hook.name
 
 
 def _check(

@@ -116,6 +116,7 @@ def _deployed(config: Config, party: str | None, grid: Grid) -> Session:
         raise SessionError(f"{party!r} is no party of {config.path}: {', '.join(config.names)}")
     meter = Meter()
     replica, replicas = this_replica()
+    config.check_replicas(replicas)
     settings = {
         "version": VERSION,
         "base": grid.base,

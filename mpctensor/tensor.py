@@ -10,7 +10,6 @@ raw shares by accident.
 from __future__ import annotations
 
 import copyreg
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -20,18 +19,14 @@ from torch._C import DisableTorchFunctionSubclass
 
 from .errors import MPCError, SecretLeakError, SessionError, UnsupportedOperationError
 from .grid import Grid
-from .ops.creation import write
+from .ops.calls import Named, outermost_name, refused_call
 from .ops.deferred import Deferred
-from .ops.fallback import (
-    functional_twin,
-    reshapes_in_place,
-    rewritten,
-    written_arguments,
-)
+from .ops.fallback import reshapes_in_place, resolved
 from .ops.foreach import is_foreach
 from .ops.guard import ACCUMULATING, check_leaf, check_lists, check_places, check_targets, guarded
 from .ops.refusals import spoken, unsupported
-from .ops.registry import ATEN, FRONT, REFUSED, SHAPE_ONLY
+from .ops.registry import FRONT, REFUSED, SHAPE_ONLY
+from .ops.written import argument, into, written_arguments
 from .protocols import reveal_value
 from .protocols import same_session as check_same_session
 from .share import Share
@@ -159,7 +154,8 @@ class SharedTensor(torch.Tensor):
             if torch.is_grad_enabled():
                 args = [guarded(a) for a in args]
                 kwargs = {k: guarded(v) for k, v in kwargs.items()} if kwargs else kwargs
-            with _Named(None if name.startswith("__") else name):  # x + y is known as `add`
+            call = (func, args, kwargs)
+            with Named(None if name.startswith("__") else name, call):  # x + y is known as `add`
                 if handler is func:
                     return func(*args, **kwargs)
                 return _caught_whole(handler, func, args, kwargs)
@@ -215,32 +211,6 @@ _TRANSPARENT = {"__get__", "__set__", "__delete__", "backward", "grad", "registe
 _LOCAL = {"to"}
 
 
-class _Outermost(threading.local):
-    """The name of the call that this thread is in."""
-
-    name: str | None = None
-
-
-_outermost = _Outermost()
-
-
-class _Named:
-    """Remembers the outermost function that the user called, for messages and cost tables."""
-
-    __slots__ = ("name", "outer")
-
-    def __init__(self, name: str | None) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        self.outer = _outermost.name
-        if self.outer is None:
-            _outermost.name = self.name
-
-    def __exit__(self, *exception: Any) -> None:
-        _outermost.name = self.outer
-
-
 class Plan:
     """How one aten overload is carried out; made at its first use."""
 
@@ -248,7 +218,7 @@ class Plan:
         self.func = func
         self.name = func._schema.name.partition("::")[2]
         self.written = written_arguments(func)
-        self.handler, self.on_wrappers = _resolved(func)
+        self.handler, self.on_wrappers = resolved(func)
         self.reshapes = reshapes_in_place(func)
         self.foreach = is_foreach(func) and func._schema.name.endswith("_")
         self.accumulates = self.name in ACCUMULATING
@@ -275,7 +245,7 @@ class Plan:
                 if self.views or not session.deployed:
                     out = self.handler(*bare, **options)
                 else:
-                    targets = [self._argument(place, bare, options) for place in self.written]
+                    targets = [argument(place, bare, options) for place in self.written]
                     with Witness(self.name, found, [bare, options], targets) as seen:
                         out = seen.made(self.handler(*bare, **options))
                 if self.reshapes:
@@ -287,10 +257,10 @@ class Plan:
         except (RuntimeError, ValueError, IndexError, TypeError):
             on_zeros(self.func, *args, **kwargs)
             raise
-        return self._argument(self.written[0], args, kwargs) if self.written else _wrapped(out)
+        return argument(self.written[0], args, kwargs) if self.written else _wrapped(out)
 
     def _check_written(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        targets = [self._argument(place, args, kwargs) for place in self.written]
+        targets = [argument(place, args, kwargs) for place in self.written]
         if not all(isinstance(target, SharedTensor) for target in targets):
             check_places(self.user_name, self.func, args, kwargs)
         if self.foreach:
@@ -300,17 +270,16 @@ class Plan:
 
     @property
     def user_name(self) -> str:
-        return _outermost.name or self.name
+        return outermost_name() or self.name
 
     def _run_on_wrappers(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if self.func in REFUSED:
             sentence = spoken(_session_of([*args, *kwargs.values()]), REFUSED[self.func])
-            name = self.user_name.replace("_local_scalar_dense", "item")  # which calls it
-            raise SecretLeakError(f"`{name}` {sentence}")
+            raise SecretLeakError(f"{refused_call(self.name, args)} {sentence}")
         if self.on_wrappers is None:
             raise UnsupportedOperationError(unsupported(self.user_name, self.func))
         session = _session_of([*args, *kwargs.values()])
-        with _Named(self.name), session.operation(self.user_name):
+        with Named(self.name), session.operation(self.user_name):
             self._depth += 1
             try:
                 out = NotImplemented if self._depth > DEEPEST else self.on_wrappers(*args, **kwargs)
@@ -320,84 +289,9 @@ class Plan:
             raise UnsupportedOperationError(unsupported(self.user_name, self.func))
         return out
 
-    @staticmethod
-    def _argument(place: tuple[int, str], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        position, name = place
-        return args[position] if position < len(args) else kwargs.get(name)
-
 
 DEEPEST = 5  # an overload inside its own decomposition more often than this never ends
 _PLANS: dict[Any, Plan] = {}
-
-
-def _resolved(func: Any) -> tuple[Callable[..., Any] | None, Callable[..., Any] | None]:
-    """(handler on Shares, function on wrappers): the first that exists is used."""
-    if func in REFUSED:
-        return None, None
-    if func in ATEN:
-        return ATEN[func], None
-    if is_foreach(func):
-        return None, rewritten(func)
-    twin = functional_twin(func)
-    if twin is not None and (twin in ATEN or twin in REFUSED or rewritten(twin) is not None):
-        in_place = func._schema.name.endswith("_")
-        if reshapes_in_place(func) and twin in ATEN:
-            return ATEN[twin], None
-        if in_place and twin in ATEN:
-            compute = ATEN[twin]
-            return (
-                lambda target, *args, **kwargs: write(target, compute(target, *args, **kwargs))
-            ), None
-        return None, _through_twin(func, twin)
-    return None, rewritten(func)
-
-
-def _through_twin(func: Any, twin: Any) -> Callable[..., Any]:
-    """Run the functional twin and copy its results into what the overload writes to."""
-    places = written_arguments(func)
-    in_place = func._schema.name.endswith("_")
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        targets = [Plan._argument(place, args, kwargs) for place in places]
-        if not in_place:
-            names = {name for _, name in places}
-            kwargs = {key: value for key, value in kwargs.items() if key not in names}
-        results = twin(*args, **kwargs)
-        _copied(targets, results if len(places) > 1 else [results], checked=not in_place)
-        return targets[0] if len(targets) == 1 else tuple(targets)
-
-    return run
-
-
-def _copied(targets: Sequence[Tensor], results: Sequence[Tensor], checked: bool) -> None:
-    """Copy results into what a call writes to. checked: shapes and dtypes, as for out=."""
-    for target, value in zip(targets, results, strict=True):
-        if checked and target.shape != value.shape:
-            raise RuntimeError(f"`out` has shape {tuple(target.shape)}, not {tuple(value.shape)}")
-        if checked and not torch.can_cast(value.dtype, target.dtype):
-            raise RuntimeError(f"`out` has dtype {target.dtype}, to which {value.dtype} can't cast")
-    for target, value in zip(targets, results, strict=True):
-        target.copy_(value)
-
-
-def _into(out: Any, name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of the front door with out=: its results are copied there, without a gradient."""
-    targets = list(out) if isinstance(out, (list, tuple)) else [out]
-    check_targets(name, targets)
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        inputs = [*args, *kwargs.values(), *targets]
-        if torch.is_grad_enabled() and any(getattr(v, "requires_grad", False) for v in inputs):
-            raise RuntimeError(
-                f"{name}(): functions with out=... arguments don't support automatic"
-                " differentiation, but one of the arguments requires grad"
-            )
-        results = handler(*args, **kwargs)
-        several = isinstance(results, tuple)
-        _copied(targets, results if several else [results], checked=True)
-        return type(out)(targets) if several else targets[0]
-
-    return run
 
 
 def _bare(value: Any, lazy: bool, found: list[Any]) -> Any:
@@ -417,7 +311,7 @@ def _caught_whole(
     """A function of the front door; its errors speak of the user's function, or are torch's own."""
     session = _session_of([*args, *kwargs.values()])
     if kwargs.get("out") is not None:
-        handler = _into(kwargs["out"], func.__name__, handler)
+        handler = into(kwargs["out"], func.__name__, handler)
     kwargs = {key: value for key, value in kwargs.items() if key != "out"}
     try:
         if session is None or not session.deployed or func.__name__ in _LOCAL:
@@ -427,7 +321,7 @@ def _caught_whole(
         with Witness(func.__name__, found, bare) as seen:
             return seen.made(handler(*args, **kwargs))
     except NotImplementedError as error:
-        raise _named(error, _outermost.name or func.__name__) from error
+        raise _named(error, outermost_name() or func.__name__) from error
     except MPCError:
         raise
     except (RuntimeError, ValueError, IndexError, TypeError):

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,11 @@ class Config:
         known = ", ".join(member.name for member in self.members)
         raise SessionError(f"{name!r} is not in {self.path}, which has {known}")
 
+    def check_replicas(self, count: int) -> None:
+        """SessionError where the ports of a party's replicas are others'; the last party calls."""
+        listening = [(member, count) for member in self.parties[:-1]]
+        _check_addresses(self.path, [*listening, (self.provider, 1)])
+
     def identity(self, name: str) -> Identity:
         """What the member proves its name with; SessionError where that is missing."""
         member = self.member(name)
@@ -110,7 +115,7 @@ def load(path: str | os.PathLike[str]) -> Config:
             f"{path}: {providers[0].name} is party and provider; the provider knows every mask, so"
             " it must be somebody else"
         )
-    _check_addresses(path, (*parties, *providers))
+    _check_addresses(path, [(member, 1) for member in (*parties, *providers)])
     ca = table.get("ca")
     return Config(
         path,
@@ -146,15 +151,22 @@ def _address(path: Path, where: str, value: Any) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _check_addresses(path: Path, members: Sequence[Member]) -> None:
+def _check_addresses(path: Path, members: Iterable[tuple[Member, int]]) -> None:
+    """members: each with the number of its replicas, which take the ports from its own on."""
     owner: dict[tuple[str, int], str] = {}
-    for member in members:
-        other = owner.setdefault(member.address, member.name)
-        if other != member.name:
-            raise SessionError(
-                f"{path}: {other} and {member.name} have the same address"
-                f" {member.address[0]}:{member.address[1]}; give each its own"
-            )
+    for member, replicas in members:
+        host, first = member.address
+        for replica in range(replicas):
+            name = f"replica {replica} of {member.name}" if replica else member.name
+            port = first + replica
+            if port >= 1 << 16:
+                raise SessionError(f"{path}: {name} has no port, as the last one is 65535")
+            other = owner.setdefault((host, port), name)
+            if other != name:
+                raise SessionError(
+                    f"{path}: {other} and {name} have the same address {host}:{port}; give each"
+                    " its own"
+                )
 
 
 def _link(path: Path, value: Any) -> str:

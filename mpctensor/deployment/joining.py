@@ -155,7 +155,7 @@ def _introduce(
     for q, channel in channels.items():
         channel.send_json({**own, "pair": pairs[q].hex()})
     for q, channel in channels.items():
-        said[q] = channel.receive_json()
+        said[q] = channel.receive_json(until)
         _same_settings(identity.name, settings, config.names[q], said[q].get("settings"))
     everyone = range(len(config.names))
     nonce = combined(*(_token(said[p], "nonce") for p in everyone))
@@ -191,7 +191,7 @@ def _call_provider(
     }
     provider = config.provider
     channel = dial(identity, provider.address, provider.name, topic, until, config.startup)
-    said = channel.receive_json()
+    said = channel.receive_json(until)
     final = combined(nonce, _token(said, "nonce"))
     return channel, final, combined(share, _token(said, "seed"))
 

@@ -1,4 +1,7 @@
-"""Bags of embeddings: rows of a table at public places, added up, averaged or compared."""
+"""Bags of embeddings: rows of a table, added up, averaged or compared.
+
+The indices may be secret; which of them are in a bag is public.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,17 @@ from torch import Tensor
 from ..errors import SecretLeakError
 from ..ops.registry import FRONT, front
 from ..tensor import SharedTensor
+from .positions import embedding_of
 
 
 def _bags(
     input: Tensor, offsets: Any, include_last_offset: bool, padding_idx: int | None
 ) -> tuple[Tensor, Tensor, int]:
     """(places in the flat input, the bag of each, number of bags), without the padding."""
-    if any(isinstance(index, SharedTensor) for index in (input, offsets)):
+    if isinstance(offsets, SharedTensor):
         raise SecretLeakError(
-            "an embedding looked up by a secret index would show it: multiply a one-hot encoding"
-            " ((index.unsqueeze(-1) == torch.arange(n)).float()) with the table"
+            "`embedding_bag`: `offsets` is secret, and the sizes of the bags would show it:"
+            " decrypt() it, or sum rows of F.embedding with a mask"
         )
     if input.dim() not in (1, 2):
         raise ValueError(
@@ -54,18 +58,22 @@ def embedding_bag(
     include_last_offset: bool = False,
     padding_idx: int | None = None,
 ) -> Any:
-    """F.embedding_bag with public indices and offsets; table and weights may be secret."""
+    """F.embedding_bag with public offsets; indices, table and weights may be secret."""
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if per_sample_weights is not None and mode != "sum":
         raise NotImplementedError("per_sample_weights with a mode other than sum")
+    if isinstance(input, SharedTensor) and (max_norm is not None or padding_idx is not None):
+        raise NotImplementedError(
+            "a secret index with max_norm or padding_idx, which follow the rows used"
+        )
     if padding_idx is not None and padding_idx < 0:
         padding_idx += weight.shape[0]
     places, bag, count = _bags(input, offsets, include_last_offset, padding_idx)
     if max_norm is not None:
         with torch.no_grad():
             torch.embedding_renorm_(weight.detach(), input, max_norm, norm_type)
-    rows = torch.embedding(weight, input.reshape(-1)[places], -1, scale_grad_by_freq, False)
+    rows = embedding_of(weight, input.reshape(-1)[places], -1, scale_grad_by_freq, sparse)
     if mode == "max":
         return _largest(rows, bag, count)
     if per_sample_weights is not None:

@@ -14,12 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import protocols as mpc
+from ..errors import SecretLeakError
 from ..ops.reduce import dims_of
 from ..ops.registry import FRONT, front
 from ..share import Share
 from ..tensor import SharedTensor, on_zeros, wrap
 from . import maxima  # noqa: F401 (enters argmax)
 from .chosen import Linear
+from .public import as_secret
 
 
 def _rows(name: str, index: Any, classes: int) -> Share:
@@ -30,18 +32,13 @@ def _rows(name: str, index: Any, classes: int) -> Share:
         return mpc.one_hot(index._share, classes)
 
 
-def _secret(like: Any, x: Any) -> Any:
-    """x as a SharedTensor of the session of `like`; a plain one is public there."""
-    return x if isinstance(x, SharedTensor) else x + like.new_zeros(())
-
-
 @front(torch.gather, Tensor.gather)
 def gather(input: Any, dim: Any, index: Any, *, sparse_grad: bool = False) -> Any:
     """torch.gather; the index may be secret."""
     if not isinstance(index, SharedTensor):
         return torch.gather(input, dim, index, sparse_grad=sparse_grad)
     on_zeros(torch.gather, input, dim, index)
-    x = _secret(index, input)
+    x = as_secret(input, index)
     if not x.dim():
         x = x.unsqueeze(0)
     (place,) = dims_of(x._share, dim)
@@ -102,7 +99,7 @@ def embedding(
     counted = rows if padding_idx is None else _without(rows, padding_idx)
     turned = counted.map(lambda part: part.t())
     out = Linear.apply(
-        _secret(input, weight),
+        as_secret(weight, input),
         "embedding",
         lambda table: mpc.matmul(rows, table),
         lambda gradient: mpc.matmul(turned, gradient),
@@ -149,5 +146,7 @@ def gumbel_softmax(
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """F.one_hot of a secret index; num_classes must be given."""
     if num_classes < 0:
-        raise ValueError("one_hot of a secret index needs num_classes: the largest index is secret")
+        raise SecretLeakError(
+            "`one_hot` of a secret index needs `num_classes`: the largest index is secret"
+        )
     return wrap(_rows("one_hot", tensor, num_classes))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..ops.registry import front
 from ..tensor import SharedTensor
+from .public import as_secret
 
 
 @front(torch.lstm)
@@ -50,4 +51,4 @@ def _started(args: tuple[Any, ...]) -> list[Any]:
 def _secret(state: Any, data: Tensor) -> Any:
     if isinstance(state, (list, tuple)):
         return [_secret(each, data) for each in state]
-    return state if isinstance(state, SharedTensor) else data.new_zeros(state.shape) + state
+    return as_secret(state, data)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from ..errors import SecretLeakError, UnsupportedOperationError
+from ..errors import SecretBranchError, SecretLeakError, UnsupportedOperationError
 from ..ops.refusals import spoken
 from ..ops.registry import FRONT, front
 from ..tensor import SharedTensor, become
@@ -20,21 +20,45 @@ _BRANCH = (
 )
 
 
-def _refusal(name: str, advice: str) -> Callable[..., NoReturn]:
+def _unless_public(name: str, advice: str) -> Callable[..., Any]:
+    """bool and item of a bit that everybody knows, as those of isnan are; refused for others."""
+    refused = _refusal(name, advice, SecretBranchError if name == "bool" else SecretLeakError)
+
+    def read(x: Any, *args: Any) -> bool:
+        known = x._share.public if x.dtype is torch.bool and x.numel() == 1 else None
+        return refused(x) if known is None else bool(known)
+
+    return read
+
+
+def _refusal(
+    name: str, advice: str, error: type[SecretLeakError] = SecretLeakError
+) -> Callable[..., NoReturn]:
     def refused(*args: Any, **kwargs: Any) -> NoReturn:
         values = (*args, *kwargs.values())
         secret = next(value for value in values if isinstance(value, SharedTensor))
         way = spoken(secret._held.session, advice)
-        raise SecretLeakError(f"`{name}` of a SharedTensor: {way}")
+        raise error(f"`{name}` of a SharedTensor: {way}")
 
     return refused
 
 
-for _name in ("item", "numpy", "tolist", "__float__", "__int__", "__complex__", "__array__"):
+for _name in ("numpy", "tolist", "__array__"):
     FRONT[getattr(Tensor, _name)] = _refusal(_name.strip("_"), _VALUE)
+for _name in ("__float__", "__int__", "__complex__"):
+    FRONT[getattr(Tensor, _name)] = _refusal(
+        _name.strip("_"),
+        "used as a plain number, such as a size, a seed or an argument of math's functions, it"
+        " would show: compute with torch's functions, or " + _VALUE,
+    )
 FRONT[Tensor.__format__] = _refusal("format", _VALUE + "; repr(x) shows shape and parties")
-FRONT[Tensor.__bool__] = _refusal("bool", _BRANCH)
-FRONT[Tensor.__index__] = _refusal("index", "a secret cannot be a position or a size; " + _VALUE)
+FRONT[Tensor.__bool__] = _unless_public("bool", _BRANCH)
+FRONT[Tensor.item] = _unless_public("item", _VALUE)
+FRONT[Tensor.__index__] = _refusal(
+    "index",
+    "used as an index, a size or in range(), it would show: gather and torch.take_along_dim read at"
+    " a secret position, a mask (torch.arange(n) < size) stands for a size; or " + _VALUE,
+)
 _MEMORY = (
     *("__dlpack__", "__dlpack_device__", "data_ptr", "untyped_storage", "storage", "set_"),
     *("share_memory_", "is_shared", "pin_memory", "is_pinned", "resize_", "resize_as_"),
@@ -50,6 +74,16 @@ FRONT[torch.equal] = _refusal("equal", "use (x == y).all(), which stays secret, 
 FRONT[Tensor.equal] = FRONT[torch.equal]
 FRONT[torch.allclose] = _refusal("allclose", "compare with <, which stays secret, or decrypt()")
 FRONT[Tensor.allclose] = FRONT[torch.allclose]
+
+
+@front(torch.tensor_split, Tensor.tensor_split)
+def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    if isinstance(indices_or_sections, SharedTensor):
+        raise SecretLeakError(
+            "`tensor_split`: `indices_or_sections` is secret, and the shapes of the pieces would"
+            " show it: multiply with masks (torch.arange(n) < position), or decrypt() it"
+        )
+    return torch.tensor_split(input, indices_or_sections, dim)
 
 
 @front(Tensor.data.__set__)  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from time import monotonic
 from typing import Any
 
 from torch import Tensor
@@ -80,7 +81,7 @@ class Channel:
         self.sent = self.received = 0
         self._outgoing, self._incoming = outgoing, incoming
         self._reader = reader(incoming)
-        self._timeout = timeout
+        self._timeout, self._setting = timeout, "timeout"
         self._sender = Sender(outgoing)
         self._ended: SessionError | None = None
         self._reading = threading.Lock()
@@ -179,20 +180,32 @@ class Channel:
         """A message of the introductions."""
         self.send(Kind.MEETING, [json.dumps(value).encode()])
 
-    def receive_json(self) -> dict[str, Any]:
-        """Its counterpart; SessionError for anything else."""
+    def receive_json(self, until: float | None = None) -> dict[str, Any]:
+        """Its counterpart; SessionError for anything else.
+
+        until: the time (of `monotonic`) to wait for it, where that is not the timeout.
+        """
+        usual = self._timeout
+        if until is not None:
+            self._wait_for(max(0.1, until - monotonic()), "startup")
         try:
             value = json.loads(self.payload(self.receive(Kind.MEETING), MOST_JSON))
         except (ValueError, RecursionError):
             value = None
+        self._wait_for(usual, "timeout")
         if not isinstance(value, dict):
             raise self._end(SessionError(f"{self.peer} introduced itself in no way known here"))
         return value
 
+    def _wait_for(self, seconds: float, setting: str) -> None:
+        self._timeout, self._setting = seconds, setting
+        self._incoming.settimeout(seconds)
+
     def _lost(self, error: OSError) -> PeerError:
         if isinstance(error, TimeoutError):
             return PeerError(
-                f"{self.peer} sent nothing for {self._timeout:g} s; `timeout` sets how long to wait"
+                f"{self.peer} sent nothing for {self._timeout:.3g} s; `{self._setting}` sets how"
+                " long to wait"
             )
         return PeerError(f"{self.peer} is gone: {why(error)}")
 

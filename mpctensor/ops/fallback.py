@@ -16,19 +16,13 @@ import torch
 from torch._decomp import decomposition_table
 from torch._ops import OpOverload
 
+from .creation import write
 from .foreach import each, is_foreach
+from .registry import ATEN, REFUSED, Handler
+from .written import argument, copied, written_arguments
 
 aten = torch.ops.aten
 Rewritten = Callable[..., Any]
-
-
-def written_arguments(func: OpOverload) -> list[tuple[int, str]]:
-    """(position, name) of the arguments that a call of this overload writes to."""
-    return [
-        (i, argument.name)
-        for i, argument in enumerate(func._schema.arguments)
-        if argument.alias_info is not None and argument.alias_info.is_write
-    ]
 
 
 def functional_twin(func: OpOverload) -> OpOverload | None:
@@ -78,3 +72,42 @@ def rewritten(func: OpOverload) -> Rewritten | None:
     if func.namespace == "prims":
         return func.impl_aten  # type: ignore[attr-defined]
     return None
+
+
+def resolved(func: Any) -> tuple[Handler | None, Rewritten | None]:
+    """(handler on Shares, function on wrappers): the first that exists is used."""
+    if func in REFUSED:
+        return None, None
+    if func in ATEN:
+        return ATEN[func], None
+    if is_foreach(func):
+        return None, rewritten(func)
+    twin = functional_twin(func)
+    if twin is not None and (twin in ATEN or twin in REFUSED or rewritten(twin) is not None):
+        in_place = func._schema.name.endswith("_")
+        if reshapes_in_place(func) and twin in ATEN:
+            return ATEN[twin], None
+        if in_place and twin in ATEN:
+            compute = ATEN[twin]
+            return (
+                lambda target, *args, **kwargs: write(target, compute(target, *args, **kwargs))
+            ), None
+        return None, _through_twin(func, twin)
+    return None, rewritten(func)
+
+
+def _through_twin(func: Any, twin: Any) -> Callable[..., Any]:
+    """Run the functional twin and copy its results into what the overload writes to."""
+    places = written_arguments(func)
+    in_place = func._schema.name.endswith("_")
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        targets = [argument(place, args, kwargs) for place in places]
+        if not in_place:
+            names = {name for _, name in places}
+            kwargs = {key: value for key, value in kwargs.items() if key not in names}
+        results = twin(*args, **kwargs)
+        copied(targets, results if len(places) > 1 else [results], checked=not in_place)
+        return targets[0] if len(targets) == 1 else tuple(targets)
+
+    return run

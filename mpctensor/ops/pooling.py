@@ -5,6 +5,7 @@ The path (comparison bits of the tree) serves the backward pass, which compares 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,9 +29,10 @@ LOWEST = -(1 << 60)  # ring element that loses against every value: the padding 
 MAXIMA = "pool maxima"
 
 
-def numbers(values: Any, n: int) -> tuple[int, ...]:
-    """One number per spatial dimension, from an int, a single number, or n of them."""
-    given = (values,) if isinstance(values, int) else tuple(values)
+def numbers(values: Any, n: int) -> tuple[Any, ...]:
+    """One public number per spatial dimension, from an int, a single number, or n of them."""
+    several = (values,) if isinstance(values, (int, Tensor)) else tuple(values)
+    given = tuple(value if value is None else operator.index(value) for value in several)
     return given if len(given) == n else given * n
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from fractions import Fraction
 from math import inf, prod
@@ -27,7 +28,7 @@ def dims_of(x: Share, dim: Any) -> list[int]:
     n = x.here.dim()
     if dim is None or (isinstance(dim, (list, tuple)) and not dim):
         return list(range(n))
-    given = [dim] if isinstance(dim, int) else list(dim)
+    given = [operator.index(d) for d in (dim if isinstance(dim, (list, tuple)) else [dim])]
     for d in given:
         if not -max(n, 1) <= d < max(n, 1):
             raise IndexError(

@@ -18,8 +18,9 @@ aten = torch.ops.aten
 
 refuse(
     "reads the value of a secret, where torch needs a public one (a size, position, number or"
-    " condition): call decrypt() if it may be known, or keep it secret with torch.where,"
-    " comparisons and sums",
+    " condition): call decrypt() if it may be known, or keep it secret: torch.where for a"
+    " condition, gather or a product with F.one_hot for a position, a mask (torch.arange(n) < size)"
+    " for a size",
     aten._local_scalar_dense.default,
     aten.item.default,
     aten.is_nonzero.default,

@@ -73,3 +73,22 @@ def test_what_is_wrong(tmp_path, case):
 def test_no_file(tmp_path):
     with pytest.raises(SessionError, match="cannot be read"):
         load(tmp_path / "nowhere.toml")
+
+
+REPLICAS = GOOD.replace("10.0.0.9:7002", "a.example:7003")
+
+
+def test_replicas_have_ports_of_their_own(tmp_path):
+    config = read(tmp_path, REPLICAS)
+    config.check_replicas(3)
+    said = "replica 3 of alice and james have the same address a.example:7003"
+    with pytest.raises(SessionError, match=said):
+        config.check_replicas(4)
+    late = read(tmp_path, GOOD.replace("a.example:7000", "a.example:65534"))
+    late.check_replicas(2)
+    with pytest.raises(SessionError, match="replica 2 of alice has no port"):
+        late.check_replicas(3)
+
+
+def test_a_party_that_only_calls_needs_no_ports(tmp_path):
+    read(tmp_path, GOOD.replace("10.0.0.9:7002", "b.example:7002")).check_replicas(3)

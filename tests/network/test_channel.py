@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -101,3 +102,16 @@ def test_receiving_after_the_end(ends):
     for _ in range(2):
         with pytest.raises(SessionError, match="the channel to party 1 is closed"):
             here.receive()
+
+
+def test_introductions_may_take_longer_than_the_timeout():
+    here, there = channels(2, timeout=0.2)
+    alice, bob = here[1], there[0]
+    threading.Timer(0.6, bob.send_json, [{"precision": 16}]).start()
+    assert alice.receive_json(monotonic() + 20) == {"precision": 16}
+    with pytest.raises(PeerError, match=r"party 1 sent nothing for 0\.2 s; `timeout` sets"):
+        alice.receive(Kind.MEETING)
+    with pytest.raises(PeerError, match=r"party 0 sent nothing for 0\.\d+ s; `startup` sets"):
+        bob.receive_json(monotonic() + 0.5)
+    for channel in (alice, bob):
+        channel.close(patience=0.1)

@@ -3,9 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 import mpctensor
-from tests.plaintext import check, on_grid
+from tests.plaintext import assert_close, check, on_grid
 
 Q, K, V = (on_grid(2, 2, 5, 4, seed=seed) for seed in (1, 2, 3))
 CAUSAL = torch.full((5, 5), float("-inf")).triu(1)
@@ -164,3 +165,37 @@ def test_multihead_attention(mask, weights, secret_masks):
     assert torch.allclose(got.detach().decrypt(), expected, atol=2e-3)
     for own, other in zip(hidden.parameters(), plain.parameters(), strict=True):
         assert torch.allclose(own.grad.decrypt(), other.grad, atol=5e-3, rtol=1e-2)
+
+
+PADDED = torch.tensor([[False, False, True], [False, True, True]])
+PAST = torch.ones(3, 3).triu(1) > 0
+SECRET_MASKS = {
+    "padding": lambda hide: {"src_key_padding_mask": hide(PADDED)},
+    "past": lambda hide: {"src_mask": hide(PAST)},
+    "both": lambda hide: {"src_key_padding_mask": hide(PADDED), "src_mask": hide(PAST)},
+}
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("masks", SECRET_MASKS)
+def test_a_plain_layer_reads_secret_masks(masks, activation, norm_first):
+    """Where all else is plain, torch has one fused function for the layer in evaluation."""
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(
+        *(8, 2, 16, 0.0, activation), batch_first=True, norm_first=norm_first
+    ).eval()
+    x, make = on_grid(2, 3, 8), SECRET_MASKS[masks]
+    with torch.no_grad():
+        got, expected = layer(x, **make(mpctensor.encrypt)), layer(x, **make(lambda m: m))
+        assert_close(got.decrypt(), expected, 32)
+
+
+def test_plain_attention_reads_a_secret_mask():
+    attention, x = nn.MultiheadAttention(8, 2, batch_first=True).eval(), on_grid(2, 3, 8)
+    with torch.no_grad():
+        for options in ({}, {"average_attn_weights": False}):
+            got = attention(x, x, x, key_padding_mask=mpctensor.encrypt(PADDED), **options)
+            expected = attention(x, x, x, key_padding_mask=PADDED, **options)
+            for one, other in zip(got, expected, strict=True):
+                assert_close(one.decrypt(), other, 16)

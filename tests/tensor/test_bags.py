@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import mpctensor
-from mpctensor import SecretLeakError
+from mpctensor import SecretLeakError, UnsupportedOperationError
 from tests.plaintext import assert_close, check, on_grid
 
 TABLE = on_grid(5, 3)
@@ -52,9 +52,55 @@ def test_rows_are_shortened_in_place(norm):
     assert torch.equal(hidden.decrypt()[unmoved], TABLE[unmoved])
 
 
-def test_secret_places_are_refused():
-    with pytest.raises(SecretLeakError, match="one-hot"):
-        F.embedding_bag(mpctensor.encrypt(PLACES), mpctensor.encrypt(TABLE))
+SECRET_FORMS = {
+    "rows": lambda i, w, mode: F.embedding_bag(i.view(2, 3), w, mode=mode),
+    "offsets": lambda i, w, mode: F.embedding_bag(i, w, torch.tensor([0, 2, 2]), mode=mode),
+    "late": lambda i, w, mode: F.embedding_bag(
+        i, w, torch.tensor([0, 4, 6]), mode=mode, include_last_offset=True
+    ),
+}
+
+
+@pytest.mark.parametrize("secret", [(0, 1), (0,)], ids=["table", "plain_table"])
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("form", SECRET_FORMS)
+def test_secret_places(form, mode, secret):
+    check(
+        lambda i, w: SECRET_FORMS[form](i, w, mode),
+        *(PLACES.flatten(), TABLE),
+        **{"secret": secret, "ulps": 2, "grad_ulps": 4, "gradients": secret == (0, 1)},
+    )
+
+
+def test_weights_of_samples_at_secret_places():
+    check(
+        lambda i, w, p: F.embedding_bag(i, w, per_sample_weights=p, mode="sum"),
+        *(PLACES, TABLE, on_grid(2, 3, seed=4)),
+        ulps=4,
+        grad_ulps=8,
+    )
+
+
+@pytest.mark.simulated
+def test_a_bag_of_secret_places_takes_the_rounds_of_a_lookup():
+    secret, table = mpctensor.encrypt(PLACES), mpctensor.encrypt(TABLE)
+    with mpctensor.cost() as spent:
+        F.embedding_bag(secret, table, mode="sum")
+    assert spent.rounds == 2
+
+
+def test_what_secret_places_lack():
+    secret, table = mpctensor.encrypt(PLACES), mpctensor.encrypt(TABLE)
+    for options in (
+        {"padding_idx": 1},
+        {"max_norm": 1.0},
+        {"scale_grad_by_freq": True, "mode": "sum"},
+        {"sparse": True, "mode": "sum"},
+    ):
+        with pytest.raises(UnsupportedOperationError, match="`embedding_bag`: a secret index with"):
+            F.embedding_bag(secret, table, **options)
+    with pytest.raises(SecretLeakError, match="`offsets` is secret"):
+        F.embedding_bag(FLAT, table, mpctensor.encrypt(STARTS))
 
 
 def test_bad_arguments():

@@ -59,7 +59,6 @@ SECRET_POSITIONS = {
     "index_select": lambda x, i: x.index_select(0, i),
     "plain_by_secret": lambda x, i: torch.ones(4)[i],
     "index_put": lambda x, i: x.index_put((i,), torch.tensor(1.0)),
-    "embedding_bag": lambda x, i: F.embedding_bag(i.view(1, -1), x),
     "scatter": lambda x, i: x.scatter(0, i.view(1, -1), 1.0),
     "setitem_mask": lambda x, i: x.__setitem__(x > 0, torch.ones(3)),
     "setitem_mask_beside_a_slice": lambda x, i: x.__setitem__((slice(2), x[0] > 0), 0.0),

@@ -409,3 +409,15 @@ def test_anomaly_detection_works():
         assert not x.isnan().any().decrypt() and x.isfinite().all().decrypt()
         assert not torch.isinf(x).decrypt().any()
     assert c.rounds == 0, "shares hold no NaN"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_branch_may_ask_for_nan(mode):
+    """The bit is public: shares hold no NaN. One that depends on a secret is none."""
+    x = vector()
+    with MODES[mode](), mpctensor.cost() as c:
+        assert not torch.isnan(x).any() and torch.isfinite(x).all().item() is True
+        assert not torch.logical_or(x.sum().isnan(), x.sum().isinf())
+    assert c.rounds == 0
+    with MODES[mode](), pytest.raises(SecretLeakError, match=r"torch\.where"):
+        bool(torch.logical_or(x.sum().isnan(), x.sum() > 0))
