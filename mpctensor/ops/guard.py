@@ -47,7 +47,7 @@ def check_leaf() -> None:
 def guarded(value: Any) -> Any:
     """The argument with every plain tensor that requires grad behind `PlainLeaf`."""
     if isinstance(value, Tensor):
-        plain = not hasattr(value, "_share") and value.requires_grad
+        plain = value.requires_grad and not hasattr(value, "_share")
         return PlainLeaf.apply(value) if plain else value
     if type(value) in (list, tuple):
         return type(value)(guarded(v) for v in value)

@@ -62,10 +62,9 @@ def _no_bools(name: str, *operands: Any) -> None:
 
 @implements(aten.add.Tensor, aten.add.Scalar, prims.add.default)
 def add(x: Any, y: Any, alpha: float = 1) -> Share:
-    dtype = result_dtype(x, y)
-    if alpha == 1 and type(x) is type(y) is Share and dtype.is_floating_point:
-        return retag(mpc.add(x, y), dtype)
-    number = scalar(y)
+    if alpha == 1 and type(x) is type(y) is Share and x.dtype is y.dtype is not torch.bool:
+        return mpc.add(x, y)
+    dtype, number = result_dtype(x, y), scalar(y)
     if isinstance(x, Share) and number == 0 and quotient_of(x) is not None:
         return inherit(x.clone(), lineage_of(x))
     raised = (
