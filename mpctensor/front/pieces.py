@@ -17,6 +17,7 @@ from ..ops.pooling import numbers
 from ..ops.registry import FRONT, front
 from ..tensor import SharedTensor
 from . import maxima  # noqa: F401 (enters the max pools)
+from .curves import absolute
 
 # torch's gradient of sgn is a plain zero tensor, which is no gradient of a secret
 front(torch.sgn, Tensor.sgn)(torch.sign)
@@ -31,7 +32,7 @@ def logaddexp(input: Any, other: Any) -> Any:
 @front(torch.copysign, Tensor.copysign)
 def copysign(input: Any, other: Any) -> Any:
     """|x| with the sign of y: torch's own gradient would divide by x."""
-    size = torch.as_tensor(input).abs()
+    size = absolute(input) if isinstance(input, SharedTensor) else torch.as_tensor(input).abs()
     return size * (1.0 - 2.0 * torch.signbit(torch.as_tensor(other)))
 
 

@@ -61,8 +61,3 @@ def cumprod(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
     row, place = along(input.to(dtype or whole), dim)
     out = _scan(row, torch.mul)
     return back(out.clone() if out is row else out, input, place)
-
-
-@front(Tensor.cumprod_)
-def cumprod_(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
-    return input.copy_(cumprod(input.clone(), dim, dtype=dtype))

@@ -214,6 +214,11 @@ def absolute(x: Share) -> Share:
     """|x|; where a gradient may follow, the sign is worked out in the same comparison."""
     if not torch.is_grad_enabled():
         return retag(mpc.absolute(x)[0], x.dtype)
+    return absolute_with_sign(x)
+
+
+def absolute_with_sign(x: Share) -> Share:
+    """|x|, leaving the sign with x."""
     value, signs = mpc.magnitude(x)
     remember(x, "sign", converted(signs, x.dtype))
     return retag(value, x.dtype)

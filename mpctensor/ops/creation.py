@@ -169,7 +169,10 @@ def new_empty_strided(x: Share, size: Any, stride: Any, **options: Any) -> Share
 
 
 @implements(aten._to_copy.default)
-def to_copy(x: Share, **options: Any) -> Share:
+def to_copy(x: Share, **options: Any) -> Any:
+    """x as another dtype. On the meta device, where torch's zero gradients look, a shape alone."""
+    if options.get("device") == torch.device("meta"):
+        return torch.empty(x.shape, dtype=options.get("dtype") or x.dtype, device="meta")
     _check_options(options)
     dtype = options.get("dtype") or x.dtype
     return clone(x, options.get("memory_format")) if dtype is x.dtype else converted(x, dtype)

@@ -23,34 +23,45 @@ from .operands import (
     retag,
     scalar,
 )
-from .pointwise import product
+from .pointwise import product, scaled
 from .registry import implements
 
 aten = torch.ops.aten
 
 MOST_SQUARED = 16  # exponents up to this are products, which keep large results
 MOST_EXPONENT = 1 << 24
+MOST_OUTSIDE = 4  # a factor outside multiplies the rounding, one in the exponent takes range
 MOST_INTEGER = 64  # of integers, whose products are exact
 
 
 @implements(aten.pow.Tensor_Scalar)
 def power(x: Share, exponent: Any) -> Share:
     """x ** a public number: by products, by a root, or by the exponential of a logarithm."""
+    return multiple_of_power(x, exponent, Fraction(1))
+
+
+def multiple_of_power(x: Share, exponent: Any, factor: Fraction) -> Share:
+    """factor x ** exponent, as right as a power itself where the factor is large (a derivative)."""
     dtype = result_dtype(x, exponent)
     number = float(scalar(exponent))  # type: ignore[arg-type]
     whole = number.is_integer()
-    if whole and 0 <= number <= (MOST_SQUARED if dtype.is_floating_point else MOST_INTEGER):
-        return retag(_whole_power(x, int(number)), dtype)
+    most = MOST_SQUARED if dtype.is_floating_point else MOST_INTEGER
+    if whole and 0 <= number <= most and factor <= most:  # beyond it would show their rounding
+        return retag(_times(_whole_power(x, int(number)), factor), dtype)
     x = as_float(x)
     if number in ROOTS:
-        return retag(ROOTS[number](x), dtype)
+        return retag(_times(ROOTS[number](x), factor), dtype)
     if not abs(number) < MOST_EXPONENT:
         raise EncodingError(
             f"a secret cannot be raised to the power {number}; exponents stay below 2^24 in size"
         )
-    if whole:
-        return retag(_of_any_sign(x, int(number)), dtype)
-    return retag(mpc.power(x, exact(number)), dtype)
+    inside = max(Fraction(1), abs(factor) / MOST_OUTSIDE)
+    out = _of_any_sign(x, int(number), inside) if whole else mpc.power(x, exact(number), inside)
+    return retag(_times(out, factor / inside), dtype)
+
+
+def _times(x: Share, factor: Fraction) -> Share:
+    return x if factor == 1 else scaled(x, factor)
 
 
 ROOTS: dict[float, Callable[[Share], Share]] = {
@@ -61,10 +72,10 @@ ROOTS: dict[float, Callable[[Share], Share]] = {
 }
 
 
-def _of_any_sign(x: Share, exponent: int) -> Share:
-    """|x| ** exponent, with the sign of x where the exponent is odd."""
+def _of_any_sign(x: Share, exponent: int, factor: Fraction) -> Share:
+    """factor |x| ** exponent, with the sign of x where the exponent is odd; factor > 0."""
     size, bit = mpc.absolute(x)
-    out = mpc.power(size, Fraction(exponent))
+    out = mpc.power(size, Fraction(exponent), factor)
     if exponent % 2 == 0:
         return out
     positive = mpc.bit_mul(bit, out)

@@ -10,7 +10,7 @@ from .circular import cos, sin, tan
 from .curves import erf, ramp, ramp_slope, sigmoid, tanh
 from .exponential import cosh, exp, exp_and_relu, exp_and_sign, exp_nonpositive, sinh
 from .fine import mul_bounded, mul_finely
-from .power import power
+from .power import fine_log, power, raised
 from .reciprocal import divide, log, reciprocal, rsqrt, sqrt
 from .softmax import log_softmax, logsumexp, softmax, softmax_and_log
 from .tables import octave
@@ -28,6 +28,7 @@ __all__ = [
     "exp_and_relu",
     "exp_and_sign",
     "exp_nonpositive",
+    "fine_log",
     "log",
     "log_softmax",
     "logsumexp",
@@ -35,6 +36,7 @@ __all__ = [
     "mul_finely",
     "octave",
     "power",
+    "raised",
     "ramp",
     "ramp_slope",
     "reciprocal",
