@@ -71,6 +71,7 @@ SIGNED = spread(-16, 30, BOTH)[:-1]
 PAIRS = torch.cat([rows_of(-4, 4, 2, 400), rows_of(-5000, 5000, 2, 200)], 1)
 LOGITS = torch.cat([rows_of(-0.5, 0.5, 20, 10), rows_of(-30, 30, 20, 10)])
 MATRIX = rows_of(-3, 3, 20, 12)
+SCALES = torch.cat([on_grid(MATRIX / 64), MATRIX, MATRIX * 64, MATRIX * 2**20])
 TERMS = rows_of(-1.5, 1.5, 20, 12)
 TANGENTS = torch.cat([line(-1.57, 1.57), line(20, 23)])
 TANGENTS = TANGENTS[TANGENTS.tan().abs() < 1 << 7]
@@ -93,23 +94,20 @@ RESTS = "rests at e^14.5"
 WRAPS = "wraps, as any product"
 ROWS = [
     # Exponentials and logarithms
-    Row(
-        "exp",
-        torch.exp,
-        line(-14, 14.4),
-        "x < 14.5",
-        RESTS,
-        5,
-        outside=[(20, *near(HIGHEST)), (1e9, *near(HIGHEST)), (-1e9, 0, 0)],
-    ),
-    Row(
-        "exp2",
-        torch.exp2,
-        line(-20, 20.8),
-        "x < 20.9",
-        RESTS,
-        5,
-        outside=[(21, *near(HIGHEST)), (1e9, *near(HIGHEST)), (-1e9, 0, 0)],
+    *(
+        Row(
+            name,
+            function,
+            line(-low, end - 0.1),
+            f"x < {end}",
+            RESTS,
+            5,
+            outside=[(21, *near(HIGHEST)), (1e9, *near(HIGHEST)), (-1e9, 0, 0)],
+        )
+        for name, function, low, end in (
+            ("exp", torch.exp, 14, 14.5),
+            ("exp2", torch.exp2, 20, 20.9),
+        )
     ),
     Row(
         "expm1", torch.expm1, line(-14, 14.4), "x < 14.5", RESTS, 5, outside=[(20, *near(HIGHEST))]
@@ -228,25 +226,18 @@ ROWS = [
     ),
     Row("hypot", _pair(torch.hypot), PAIRS, "x^2 + y^2 < 2^30", WRAPS, 9),
     # Circular and hyperbolic functions, and their inverses
-    Row(
-        "sin",
-        torch.sin,
-        torch.cat([line(-50, 50), spread(10, 32, BOTH)]),
-        "abs(x) < 2^32",
-        "from -1 to 1, of an x that is off by 2^-47 of itself",
-        2,
-        13,
-        outside=[(1e13, -1.001, 1.001)],
-    ),
-    Row(
-        "cos",
-        torch.cos,
-        torch.cat([line(-50, 50), spread(10, 32, BOTH)]),
-        "abs(x) < 2^32",
-        "from -1 to 1, of an x that is off by 2^-47 of itself",
-        2,
-        13,
-        outside=[(1e13, -1.001, 1.001)],
+    *(
+        Row(
+            name,
+            function,
+            torch.cat([line(-50, 50), spread(10, 32, BOTH)]),
+            "abs(x) < 2^32",
+            "from -1 to 1, of an x that is off by 2^-47 of itself",
+            2,
+            13,
+            outside=[(1e13, -1.001, 1.001)],
+        )
+        for name, function in (("sin", torch.sin), ("cos", torch.cos))
     ),
     Row(
         "tan",
@@ -349,7 +340,9 @@ ROWS = [
     Row("norm, p = 0", _norm(0), MATRIX, MANY, "", 4),
     Row("norm, p = 1", _norm(1), MATRIX, MANY, "", 4),
     Row("norm", _norm(2), MATRIX, "sum of squares < 2^30", WRAPS, 8),
-    Row("norm, p = 3.5", _norm(3.5), MATRIX, "sum of powers < 2^20.9", RESTS, 28, 12),
+    Row("norm, p = 3.5", _norm(3.5), SCALES, "norm < 2^30", WRAPS, 45),
+    Row("norm, p = 0.5", _norm(0.5), SCALES, "norm < 2^30", WRAPS, 45),
+    Row("norm, p = -3", _norm(-3), SCALES, "abs(x) < 2^30", WRAPS, 52),
     Row("norm, p = inf", _norm(inf), MATRIX, MANY, "", 20),
     Row("norm, p = -inf", _norm(-inf), MATRIX, MANY, "", 20),
     Row("var", lambda x: x.var(1), MATRIX, "sum of squares < 2^30", WRAPS, 2),

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from ..ops.registry import front
 from ..tensor import on_zeros
+from .norms import vector_norm
 
 
 @front(torch.cdist)
@@ -42,8 +43,4 @@ def _squares(x: Any, y: Any) -> Any:
 
 def _norm(x: Any, p: float) -> Any:
     """The p-norm along the last dimension."""
-    if p == 0:
-        return (x != 0).sum(-1).to(x.dtype)
-    if p in (1, float("inf")):
-        return torch.linalg.vector_norm(x, p, dim=-1)
-    return x.abs().pow(p).sum(-1).pow(1 / p)
+    return (x != 0).sum(-1).to(x.dtype) if p == 0 else vector_norm(x, p, -1)

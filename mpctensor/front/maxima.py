@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
 import torch
@@ -24,7 +23,7 @@ from ..ops.pooling import (
     numbers,
     windows_of,
 )
-from ..ops.reduce import dims_of
+from ..ops.reduce import as_rows, dims_of, with_dims
 from ..ops.registry import FRONT
 from ..tensor import SharedTensor
 from . import pairs
@@ -33,30 +32,18 @@ from .chosen import Shared, chosen, index_of
 Extremum = namedtuple("Extremum", ["values", "indices"])
 
 
-def _flattened(x: Tensor, dims: list[int]) -> Tensor:
-    """The reduced dimensions as one, at the end."""
-    kept = [d for d in range(x.dim()) if d not in dims]
-    size = [x.shape[d] for d in kept]
-    return x.permute((*kept, *dims)).reshape((*size, prod(x.shape[d] for d in dims)))
-
-
 def _extremum(name: str, x: Any, dims: list[int], keepdim: bool) -> tuple[Any, Any]:
     """(values, positions)."""
     verb = mpc.min_along if name.endswith("min") else mpc.max_along
-    value, path = chosen(_flattened(x, dims), name, lambda share: verb(share, -1))
-    value = _restored(value, x, dims, keepdim)
+    value, path = chosen(as_rows(x, dims), name, lambda share: verb(share, -1))
+    value = with_dims(value, x.shape, dims) if keepdim else value
     return value, index_of(x, name, path).view(value.shape)
 
 
 def _extremum_over(name: str, x: Any, dims: list[int], keepdim: bool) -> Any:
     verb = mpc.min_along if name.endswith("min") else mpc.max_along
-    value = Shared.apply(_flattened(x, dims), name, lambda share: verb(share, -1)[0])
-    return _restored(value, x, dims, keepdim)
-
-
-def _restored(out: Any, x: Any, dims: list[int], keepdim: bool) -> Any:
-    """The result, with its reduced dimensions where they are kept."""
-    return out.view([1 if d in dims else n for d, n in enumerate(x.shape)]) if keepdim else out
+    value = Shared.apply(as_rows(x, dims), name, lambda share: verb(share, -1)[0])
+    return with_dims(value, x.shape, dims) if keepdim else value
 
 
 def _along_dims(name: str) -> Callable[..., Any]:

@@ -6,17 +6,15 @@ Autograd records the pieces, so gradients of any order are torch's own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, log, pi, prod
+from math import log, pi
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..ops.pooling import numbers
-from ..ops.registry import FRONT, front
+from ..ops.registry import front
 from ..tensor import SharedTensor
-from . import maxima  # noqa: F401 (enters the max pools)
 from .curves import absolute
 
 # torch's gradient of sgn is a plain zero tensor, which is no gradient of a secret
@@ -62,32 +60,6 @@ def rrelu_(
     input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False
 ) -> Any:
     return rrelu(input, lower, upper, training, inplace=True)
-
-
-def _lp_pool(n: int) -> Any:
-    average = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[n - 1]
-    largest = FRONT[(F.max_pool1d, F.max_pool2d, F.max_pool3d)[n - 1]]
-
-    def handler(
-        input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
-    ) -> Any:
-        """(sum of x^p over each window)^(1/p): neither the sign nor max(sum, 0) is worked out.
-
-        Where the sum is negative (odd p; torch gives nan) it rests at 0.
-        """
-        kernel = numbers(kernel_size, n)
-        if abs(norm_type) == inf:
-            sign = 1 if norm_type > 0 else -1
-            return sign * largest(sign * input.abs(), kernel, stride, 0, 1, ceil_mode)
-        step = kernel if stride is None else numbers(stride, n)
-        means = average(input.pow(norm_type), kernel, step, 0, ceil_mode)
-        return (means * prod(kernel)).pow(1.0 / norm_type)
-
-    return handler
-
-
-for _n in (1, 2, 3):
-    FRONT[getattr(F, f"lp_pool{_n}d")] = _lp_pool(_n)
 
 
 class _GaussianNLL(torch.autograd.Function):

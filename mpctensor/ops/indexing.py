@@ -17,9 +17,9 @@ from ..share import Share
 from .creation import write
 from .layout import together
 from .lineage import as_fine_as
+from .norms import vector_norm
 from .operands import as_dtype, filled, result_dtype, retag, scalar, shares_of, term
 from .pointwise import div, scaled, sub
-from .reduce import vector_norm
 from .registry import ATEN, implements
 
 aten = torch.ops.aten

@@ -13,9 +13,10 @@ from .. import protocols as mpc
 from ..errors import SecretLeakError
 from ..share import Share
 from .creation import write
+from .norms import vector_norm
 from .operands import exact, factor, retag, shares_of, term
 from .pointwise import div, mul, scaled, sub
-from .reduce import moments, vector_norm
+from .reduce import moments
 from .registry import implements
 
 aten = torch.ops.aten

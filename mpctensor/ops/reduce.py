@@ -1,21 +1,21 @@
-"""Sums, means, variances, running sums, products and norms."""
+"""Sums, means, variances, running sums, products and extrema."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
 from fractions import Fraction
-from math import inf, prod
+from math import prod
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .. import protocols as mpc
 from ..errors import EncodingError
 from ..share import Share
-from .operands import as_float, converted, filled, retag
+from .operands import converted, filled, retag
 from .pointwise import product
-from .power import power
 from .registry import implements
 from .smooth import sqrt
 
@@ -204,42 +204,26 @@ def cumprod(x: Share, dim: int, *, dtype: torch.dtype | None = None) -> Share:
     return scan.map(lambda part: part.movedim(0, dim))
 
 
-# Norms
+# Extrema
 
 
-@implements(aten.linalg_vector_norm.default)
-def vector_norm(
-    x: Share,
-    ord: Any = 2,
-    dim: Any = None,
-    keepdim: bool = False,
-    *,
-    dtype: torch.dtype | None = None,
-) -> Share:
-    """(sum |x|^p)^(1/p); the number of entries that are not 0 for p = 0."""
-    x = converted(x, dtype) if dtype is not None else as_float(x)
-    dims = dims_of(x, dim)
-    if ord == 2:
-        return sqrt(mpc.total(mpc.square(x), dims, keepdim))
-    if ord == 1:
-        return mpc.total(mpc.absolute(x)[0], dims, keepdim)
-    if ord == 0:
-        other = mpc.invert(mpc.equal(x, filled(x, (), 0, x.dtype)))
-        return converted(mpc.total(other, dims, keepdim), x.dtype)
-    size = mpc.absolute(x)[0]
-    if abs(ord) == inf:
-        return largest(size, dims, keepdim, smallest=ord < 0)
-    return power(mpc.total(power(size, ord), dims, keepdim), 1 / float(ord))
+def as_rows(tensor: Tensor, dims: Sequence[int]) -> Tensor:
+    """The reduced dimensions as one, at the end."""
+    kept = [d for d in range(tensor.dim()) if d not in dims]
+    size = [tensor.shape[d] for d in kept]
+    return tensor.permute((*kept, *dims)).reshape((*size, prod(tensor.shape[d] for d in dims)))
+
+
+def with_dims(out: Tensor, size: Sequence[int], dims: Sequence[int]) -> Tensor:
+    """What was reduced over dims, with these as 1; size: before."""
+    return out.reshape([1 if d in dims else n for d, n in enumerate(size)])
 
 
 def largest(x: Share, dims: Sequence[int], keepdim: bool, smallest: bool = False) -> Share:
     """The maximum (minimum) over several dimensions, through one tree."""
-    kept = [d for d in range(x.here.dim()) if d not in dims]
-    size = tuple(x.shape[d] for d in kept)
-    flat = x.map(lambda part: part.permute(*kept, *dims).reshape(*size, -1))
-    out, _ = (mpc.min_along if smallest else mpc.max_along)(flat, -1)
-    shape = [1 if d in dims else n for d, n in enumerate(x.shape)] if keepdim else list(size)
-    return out.map(lambda part: part.reshape(shape))
+    rows = x.map(lambda part: as_rows(part, dims))
+    out, _ = (mpc.min_along if smallest else mpc.max_along)(rows, -1)
+    return out.map(lambda part: with_dims(part, x.shape, dims) if keepdim else part)
 
 
 def evenly(gradient: Share, winners: Share) -> Share:

@@ -1,4 +1,4 @@
-"""Curves, sines, hyperbolic functions, angles and powers at several scales, with their costs."""
+"""Curves, sines, hyperbolic functions, angles and powers at several scales."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -106,36 +106,3 @@ def test_bits_of_a_ramp_vanish_with_its_argument() -> None:
     x.write(share_raw(session, torch.arange(11) * UNIT))
     expected = slope_of("gelu")(torch.arange(11.0).double(), UNIT)
     assert (value_of(mpc.ramp_slope(x, "gelu")) - expected).abs().max() < 3 * ULP
-
-
-# Per element with two parties: rounds, bits sent, bits dealt; then the rounds of the slope.
-COSTS = {
-    "erf": (mpc.erf, 5, 133, 3150),
-    "gelu": (lambda x: mpc.ramp(x, "gelu"), 5, 133, 3278),
-    "silu": (lambda x: mpc.ramp(x, "silu"), 5, 133, 5838),
-    "mish": (lambda x: mpc.ramp(x, "mish"), 5, 133, 5838),
-    "softplus": (lambda x: mpc.ramp(x, "softplus"), 5, 133, 4302),
-    "exp_and_relu": (lambda x: mpc.exp_and_relu(x)[0], 5, 133, 974),
-    "sin": (mpc.sin, 2, 65, 166),
-    "cosh": (mpc.cosh, 5, 133, 2625),
-}
-
-
-@pytest.mark.parametrize("name", COSTS)
-def test_costs(name: str) -> None:
-    verb, rounds, sent, dealt = COSTS[name]
-    x = share_raw(make_session(), -torch.arange(640))
-    with cost() as spent:
-        verb(x)
-    assert spent.rounds == rounds
-    assert 8 * spent.bytes_sent == 640 * sent
-    assert 8 * spent.provider_bytes == pytest.approx(640 * dealt, abs=7 * 8)
-
-
-@pytest.mark.parametrize("name", RAMPS)
-def test_slope_after_its_ramp_compares_nothing(name: str) -> None:
-    x = share_raw(make_session(), -torch.arange(640))
-    mpc.ramp(x, name, keep=True)
-    with cost() as spent:
-        mpc.ramp_slope(x, name)
-    assert spent.rounds == 1 and 8 * spent.bytes_sent == 640

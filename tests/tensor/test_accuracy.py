@@ -60,6 +60,34 @@ def test_promised_rounds(name: str, most: int) -> None:
 SMALL = line(-6, 6, 301)
 FAR = torch.cat([line(-20, 20, 401), spread(5, 20, BOTH)])
 VAST = torch.cat([line(-20, 20, 401), spread(5, 29, BOTH)])
+ROWS_OF_SIX = line(-3, 5, 96)[torch.randperm(96, generator=torch.Generator().manual_seed(0))]
+NORMED = [
+    *(("norm", p) for p in (-20, -3, -1, 0.5, 1.5, 3, 3.5, 20)),
+    *(("norm, small", p) for p in (-3, 3)),
+    *(("normalize", p) for p in (-3, 1.5, 3)),
+    *(("cdist", p) for p in (1.5, 3, 20)),
+    *(("pairwise_distance", p) for p in (-3, 3)),
+    *(("triplet_margin_loss", p) for p in (1.5, 3)),
+    *(("lp_pool1d", p) for p in (-3, 3, 4)),
+    *(("lp_pool2d", p) for p in (3, 4)),
+]
+
+
+def _by_norm(name: str, p: float) -> Callable[[Tensor], Tensor]:
+    """A function of rows of six through a norm of order p."""
+    functions: dict[str, Callable[[Tensor], Tensor]] = {
+        "norm": lambda x: x.norm(p, dim=1),
+        "norm, small": lambda x: 64 * torch.linalg.vector_norm(x / 128, p, 1),
+        "normalize": lambda x: F.normalize(x.abs() + 1, p),
+        "cdist": lambda x: torch.cdist(x[:8], x[8:], p),
+        "pairwise_distance": lambda x: F.pairwise_distance(x[:8], x[8:], p),
+        "triplet_margin_loss": lambda x: F.triplet_margin_loss(x[:4], x[4:8], x[8:12], p=p),
+        "lp_pool1d": lambda x: F.lp_pool1d(x.abs() + 0.125, p, 4, 3, ceil_mode=True),
+        "lp_pool2d": lambda x: F.lp_pool2d(x.view(1, 8, 12).abs(), p, (2, 3), 2),
+    }
+    return lambda x: functions[name](x.view(-1, 6))
+
+
 GRADIENTS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
     "gelu": (F.gelu, FAR),
     "gelu (tanh)": (lambda x: F.gelu(x, approximate="tanh"), FAR),
@@ -105,7 +133,7 @@ GRADIENTS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
     "x ** 20, in place": (lambda x: operator.ipow(x * 1, 20), line(-1.5, 1.5, 301)),
     "logaddexp": (lambda x: torch.logaddexp(x, x.flip(0)), SMALL),
     "logsumexp": (lambda x: x.view(-1, 7).logsumexp(1), SMALL),
-    "norm, p = 3.5": (lambda x: torch.linalg.vector_norm(x.view(-1, 7), 3.5, 1), line(1, 3, 301)),
+    **{f"{name}, p = {p}": (_by_norm(name, p), ROWS_OF_SIX) for name, p in NORMED},
 }
 
 

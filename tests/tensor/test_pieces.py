@@ -1,4 +1,4 @@
-"""Functions that are written with fewer pieces than torch has: RReLU, LP pooling, packing."""
+"""Functions that are written with fewer pieces than torch has: RReLU, packing."""
 
 import pytest
 import torch
@@ -25,23 +25,6 @@ def test_rrelu_draws_slopes_between_its_bounds():
     assert_close(x.grad.decrypt(), slopes, 2)
     above = mpctensor.encrypt(torch.ones(3))
     assert_close(F.rrelu(above, training=True, inplace=True).decrypt(), torch.ones(3), 1)
-
-
-@pytest.mark.parametrize("p", [1.5, 2, 3, float("inf")])
-def test_lp_pool(p):
-    check(lambda x: F.lp_pool2d(x, p, 2, ceil_mode=True), IMAGE.abs() + 0.5, ulps=48, grad_ulps=96)
-    check(lambda x: F.lp_pool1d(x, p, 3, 2), IMAGE[0].abs() + 0.5, ulps=48, grad_ulps=96)
-
-
-def test_lp_pool_of_nothing():
-    assert_close(
-        F.lp_pool2d(mpctensor.encrypt(IMAGE * 0), 2, 2).decrypt(), IMAGE[..., :2, :3] * 0, 2
-    )
-
-
-@pytest.mark.parametrize("p", [0, 1, 2, 3, 1.5, float("inf")])
-def test_norms(p):
-    check(lambda x: torch.linalg.vector_norm(x, p, 1), IMAGE + 3, ulps=48, grad_ulps=96)
 
 
 @pytest.mark.parametrize("secret", [(0, 1), (0,), (1,)])

@@ -111,3 +111,47 @@ def test_any_and_all(fn):
 def test_wrong_dimension():
     with pytest.raises(IndexError, match="Dimension out of range"):
         check(lambda x: x.sum(5), X)
+
+
+@pytest.mark.parametrize("p", [-3, 0.5, 3])
+def test_norms_of_zeros(p):
+    """An element that is 0, a row of zeros, a single one, none."""
+    x = on_grid(4, 3)
+    x[1, 2] = 0
+    x[2] = 0
+    plain, hidden = x.clone().requires_grad_(), mpctensor.encrypt(x).requires_grad_()
+    for v in (plain, hidden):
+        torch.linalg.vector_norm(v, p, 1).sum().backward()
+    values = torch.linalg.vector_norm(hidden, p, 1)
+    assert values.detach().decrypt()[2] == 0
+    assert (hidden.grad.decrypt() - plain.grad).abs().max() < 2**-12
+    check(lambda x: torch.linalg.vector_norm(x, p, 1), x, ulps=4, gradients=False)
+    check(lambda x: x.norm(p, dim=1), x[:, :1], ulps=8, grad_ulps=8)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3, 0.5])
+def test_norms_of_nothing(p):
+    check(lambda x: x.norm(p, dim=1), torch.zeros(3, 0), gradients=False)
+    check(lambda x: x.norm(p, dim=1), torch.zeros(0, 3), gradients=False)
+
+
+def test_the_forms_of_a_norm():
+    """Dimensions, dtypes and names lead to the same powers."""
+    for fn in (
+        lambda x: x.norm(3),
+        lambda x: x.norm(3, (0, -1), True),
+        lambda x: torch.norm(x, 3, dim=1, dtype=torch.float64),
+        lambda x: torch.linalg.norm(x, 3, 2),
+        lambda x: torch.linalg.vector_norm(x, 3, (1, 2), dtype=torch.float64),
+        lambda x: torch.nn.functional.normalize(x, 3, 2),
+    ):
+        check(fn, X, ulps=8, grad_ulps=16)
+
+
+@pytest.mark.simulated
+def test_the_gradient_of_a_norm_compares_nothing():
+    x = mpctensor.encrypt(on_grid(8, 6)).requires_grad_()
+    norms = x.norm(3, dim=1)
+    with mpctensor.cost() as spent:
+        norms.backward(mpctensor.encrypt(torch.ones(8)))
+    assert spent.rounds <= 9
