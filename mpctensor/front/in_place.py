@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..ops.registry import FRONT
-from . import curves, pieces, running  # noqa: F401 (enter the functions)
+from . import curves, pieces, running, scatter  # noqa: F401 (enter the functions)
 
 
 def _written(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -20,7 +20,7 @@ def _written(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _NAMES = ("exp2", "erf", "erfc", "atan", "arctan", "abs", "absolute", "pow", "sgn", "copysign")
-for _name in (*_NAMES, "cumprod"):
+for _name in (*_NAMES, "cumprod", "scatter_reduce", "index_reduce"):
     for _owner in (torch, Tensor):
         if hasattr(_owner, f"{_name}_"):
             FRONT[getattr(_owner, f"{_name}_")] = _written(FRONT[getattr(Tensor, _name)])

@@ -23,6 +23,7 @@ from . import (
     refusals,
     resize,
     rounding,
+    scatter,
     smooth,
 )
 
@@ -46,5 +47,6 @@ __all__ = [
     "refusals",
     "resize",
     "rounding",
+    "scatter",
     "smooth",
 ]

@@ -26,11 +26,11 @@ aten = torch.ops.aten
 prims = torch.ops.prims
 
 
-def _public_index(*indices: Any) -> None:
+def public_index(*indices: Any) -> None:
     """Raise SecretLeakError for an index that is a secret."""
     for index in indices:
         if isinstance(index, (list, tuple)):
-            _public_index(*index)
+            public_index(*index)
         elif isinstance(index, Share):
             if _is_mask(index):
                 raise SecretLeakError(
@@ -52,7 +52,7 @@ def _reading(overload: Any) -> Callable[..., Share]:
     """gather and its kin: (x, public arguments)."""
 
     def handler(x: Any, *args: Any, **kwargs: Any) -> Share:
-        _public_index(*args)
+        public_index(*args)
         return x.map(lambda part: overload(part, *args, **kwargs))
 
     return handler
@@ -83,7 +83,7 @@ def embedding(weight: Share, indices: Any, *options: Any, **named: Any) -> Share
 def embedding_backward(
     gradient: Share, indices: Tensor, count: int, padding: int, scale: bool
 ) -> Share:
-    _public_index(indices)
+    public_index(indices)
     flat = indices.reshape(-1)
     keep = (flat != padding).to(torch.int64)
 
@@ -104,7 +104,7 @@ def embedding_renorm_(weight: Share, indices: Any, max_norm: float, norm_type: f
 
     row + [norm > max_norm] row (max_norm / max(norm, max_norm) - 1).
     """
-    _public_index(indices)
+    public_index(indices)
     used = indices.unique()
     rows = weight.map(lambda part: part[used])
     norms = vector_norm(rows, norm_type, [1], True)
@@ -127,7 +127,7 @@ def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = Fa
     if len(indices) == 1 and _is_mask(mask) and len(values.shape) == 0 and not accumulate:
         size = (*mask.shape, *[1] * (len(x.shape) - len(mask.shape)))
         return masked_fill(x, mask.map(lambda part: part.reshape(size)), values)
-    _public_index(indices)
+    public_index(indices)
     return together(
         lambda parts: aten.index_put.default(parts[0], indices, parts[1], accumulate), x, values
     )
@@ -135,7 +135,7 @@ def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = Fa
 
 @implements(aten.put.default)
 def put(x: Any, index: Any, source: Any, accumulate: bool = False) -> Share:
-    _public_index(index)
+    public_index(index)
     return together(
         lambda parts: aten.put.default(parts[0], index, parts[1], accumulate), x, source
     )
@@ -145,7 +145,7 @@ def _writing(overload: Any) -> Callable[..., Share]:
     """(x, dim, public index, source): scatter and its kin."""
 
     def handler(x: Any, dim: int, index: Any, source: Any, **kwargs: Any) -> Share:
-        _public_index(index)
+        public_index(index)
         if kwargs.get("alpha", 1) != 1:
             source, kwargs = mpc.scaled(term(x, source), kwargs["alpha"]), {}
         return together(lambda parts: overload(parts[0], dim, index, parts[1], **kwargs), x, source)
@@ -162,65 +162,16 @@ for _overload in (
     ATEN[_overload] = _writing(_overload)
 
 
-@implements(aten.scatter_reduce.two)
-def scatter_reduce(
-    x: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
-) -> Share:
-    """Sums and means of what meets at a public position, with or without what was there."""
-    _public_index(index)
-    if reduce not in ("sum", "mean"):
-        raise NotImplementedError(
-            f'reduce="{reduce}" would take a tree of its own for each position; "sum" and "mean"'
-            " work, and amax, amin and prod along a dimension"
-        )
-    whole = not x.dtype.is_floating_point
-    if whole and reduce == "mean":
-        raise NotImplementedError('reduce="mean" of whole numbers; call float() first')
-    x = term(shares_of(x, source)[0], x)
-    start = x if include_self else scatter_value(x, dim, index, 0)
-    out = ATEN[aten.scatter_add.default](start, dim, index, source)
-    if reduce == "sum":
-        return retag(out, x.dtype)
-    counts = torch.full(tuple(x.shape), int(include_self))
-    counts = counts.scatter_add(dim, index, torch.ones_like(index)).clamp(min=1)
-    return retag(div(out, counts), x.dtype)
-
-
-@implements(aten.scatter.reduce)
-def scatter_with(x: Any, dim: int, index: Any, source: Any, *, reduce: str) -> Share:
-    """scatter(reduce="add"); products go the way of scatter_reduce's."""
-    return scatter_reduce(x, dim, index, source, {"add": "sum"}.get(reduce, reduce))
-
-
-@implements(aten.scatter.value_reduce)
-def scatter_value_with(x: Share, dim: int, index: Any, value: float, *, reduce: str) -> Share:
-    _public_index(index)
-    source = torch.full(tuple(index.shape), value)
-    return scatter_with(x, dim, index, source, reduce=reduce)
-
-
-@implements(aten.index_reduce.default)
-def index_reduce(
-    x: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
-) -> Share:
-    """scatter_reduce with one position for each slice of the source along `dim`."""
-    _public_index(index)
-    places = [1] * len(source.shape)
-    places[dim] = -1
-    every = index.view(places).expand(tuple(source.shape))
-    return scatter_reduce(x, dim, every, source, reduce, include_self=include_self)
-
-
 @implements(aten.scatter.value)
 def scatter_value(x: Share, dim: int, index: Any, value: Any) -> Share:
-    _public_index(index)
+    public_index(index)
     kept = torch.zeros(tuple(x.shape), dtype=torch.bool).scatter(dim, index, True)
     return masked_fill(x, kept, value)
 
 
 @implements(aten.index_fill.int_Scalar, aten.index_fill.int_Tensor)
 def index_fill(x: Share, dim: int, index: Any, value: Any) -> Share:
-    _public_index(index)
+    public_index(index)
     kept = torch.zeros(tuple(x.shape), dtype=torch.bool).index_fill(dim, index, True)
     return masked_fill(x, kept, value)
 
@@ -263,7 +214,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Share:
 
 @implements(aten.masked_scatter.default)
 def masked_scatter(x: Any, mask: Any, source: Any) -> Share:
-    _public_index(mask)
+    public_index(mask)
     return together(lambda parts: torch.masked_scatter(parts[0], mask, parts[1]), x, source)
 
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 import mpctensor
 from mpctensor import SecretLeakError, UnsupportedOperationError
-from tests.plaintext import assert_close, check, on_grid
+from tests.plaintext import check, on_grid
 
 X = on_grid(4, 5)
 ROWS = torch.tensor([3, 0, 0])
@@ -86,33 +86,3 @@ def test_one_number_goes_where_a_secret_mask_is_true():
     check(lambda x: set_where(x, x > 0, 0.25), X, ulps=1)
     check(lambda x: set_where(x, x[:, 0] > 0, -1), X, ulps=1)
     check(lambda x: set_where(x, x < 0, x[0, 0]), X, ulps=1, gradients=False)
-
-
-@pytest.mark.parametrize("apart", [False, True])
-def test_means_at_a_position(apart):
-    options = {"reduce": "mean", "include_self": not apart}
-    check(lambda x: x.scatter_reduce(0, WHERE, x[2:], **options), X)
-    check(lambda x: x.index_reduce(0, ROWS, x[:3], **options), X)
-    check(lambda x: x.index_reduce(-1, ROWS, x[:, :3], **options), X)
-
-
-def test_reductions_at_a_position():
-    plain, source = on_grid(4, 5), on_grid(2, 5, seed=1)
-    for x, v in ((mpctensor.encrypt(plain), source), (plain, mpctensor.encrypt(source))):
-        got = x.scatter_reduce(0, WHERE, v, "mean").decrypt()
-        assert_close(got, plain.scatter_reduce(0, WHERE, source, "mean"), 1)
-    x = mpctensor.encrypt(plain)
-    x.scatter_reduce_(0, WHERE, source, "sum", include_self=False)
-    expected = plain.scatter_reduce(0, WHERE, source, "sum", include_self=False)
-    assert_close(x.decrypt(), expected, 0)
-    check(lambda x: x.scatter(0, WHERE, source, reduce="add"), plain, gradients=False)
-    check(lambda x: x.scatter(0, WHERE, 1.5, reduce="add"), plain, gradients=False)
-    for reduce in ("amax", "amin", "prod"):
-        with pytest.raises(UnsupportedOperationError, match=f'`scatter_reduce`: reduce="{reduce}"'):
-            x.scatter_reduce(0, WHERE, source, reduce)
-    with pytest.raises(UnsupportedOperationError, match=r"float\(\)"):
-        mpctensor.encrypt(torch.ones(3).long()).index_reduce(
-            0, ROWS[1:], torch.ones(2).long(), "mean"
-        )
-    with pytest.raises(SecretLeakError, match="`index` is secret"):
-        x.scatter_reduce(0, mpctensor.encrypt(WHERE), source, "sum")
