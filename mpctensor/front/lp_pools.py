@@ -9,8 +9,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ..ops.pooling import Windows, numbers, windows_of
 from ..ops.registry import FRONT
+from ..ops.windows import Windows, numbers, windows_of
 from . import maxima  # noqa: F401 (enters the max pools)
 from .norms import row_norm
 

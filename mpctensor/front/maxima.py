@@ -16,15 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import protocols as mpc
-from ..ops.pooling import (
-    AnyWindows,
-    adaptive_max_windows,
-    max_pool,
-    numbers,
-    windows_of,
-)
+from ..ops.pooling import max_pool
 from ..ops.reduce import as_rows, dims_of, with_dims
 from ..ops.registry import FRONT
+from ..ops.windows import AnyWindows, adaptive_max_windows, numbers, windows_of
 from ..tensor import SharedTensor
 from . import pairs
 from .chosen import Shared, chosen, index_of

@@ -9,22 +9,8 @@ from .agreement import Agreement
 from .announcement import announce
 from .bits import bit_mul, both, differ, duplicate, either, invert, select
 from .buckets import count_reached
-from .linear import (
-    add,
-    add_scalar,
-    align,
-    concatenate,
-    constant,
-    fit,
-    neg,
-    relabelled,
-    rescale,
-    room,
-    scaled,
-    store,
-    sub,
-    total,
-)
+from .factors import scaled
+from .linear import add, add_scalar, concatenate, constant, neg, relabelled, sub, total
 from .maximum import Path, max_along, min_along
 from .one_hot import OneHot, one_hot
 from .opening import masked, same_session
@@ -49,6 +35,7 @@ from .rectify import (
 from .reveal import reveal, reveal_value
 from .rounding import ceil, floor, nearest, trunc
 from .running import Prefixes, running
+from .scales import align, fit, rescale, room, store
 from .smooth import (
     arccos,
     arcsin,

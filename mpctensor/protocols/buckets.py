@@ -9,8 +9,9 @@ import torch
 from ..share import Share
 from .bits import bit_of
 from .comparison import compare
-from .linear import align, concatenate, sub, total
+from .linear import concatenate, sub, total
 from .rectify import flatten, nonnegative, positive
+from .scales import align
 
 TOGETHER = 64  # thresholds of one comparison
 

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from ..share import Share
 from .bits import shown_as
-from .linear import constant, rescale
+from .linear import constant
 from .opening import masked, same_session
 from .product import matmul
 from .rectify import flatten
+from .scales import rescale
 
 
 def one_hot(x: Share, classes: int, first: int = 0, stop: int | None = None) -> Share:

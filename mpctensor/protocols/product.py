@@ -19,8 +19,8 @@ from torch import Tensor
 from .. import kernels
 from ..provider import bilinear, product_size
 from ..share import Share
-from .linear import product_operands, rescale, with_headroom
 from .opening import Masked, masked, same_session
+from .scales import product_operands, rescale, with_headroom
 
 
 def mul(x: Share, y: Share, fits: bool = False) -> Share:

@@ -17,8 +17,9 @@ from .. import kernels
 from ..share import Share
 from .bits import bit_mul, bit_of, invert
 from .comparison import Comparison, compare, compare_zero
-from .linear import add, align, session_parts, sub
+from .linear import add, session_parts, sub
 from .product import mul
+from .scales import align
 
 # Bits
 

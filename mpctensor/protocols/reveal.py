@@ -15,8 +15,8 @@ from torch import Tensor
 from ..encoding import decode
 from ..share import Share
 from ..transport import Opening
-from .linear import fit, rescale
 from .opening import same_session
+from .scales import fit, rescale
 
 SETTLED = "settled"  # kept with a value: what decrypting it shows
 

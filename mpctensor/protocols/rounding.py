@@ -12,8 +12,9 @@ import torch
 from ..share import Share
 from .bits import both
 from .buckets import levels_reached
-from .linear import add, add_scalar, neg, relabelled, rescale, sub
+from .linear import add, add_scalar, neg, relabelled, sub
 from .rectify import negative, positive
+from .scales import rescale
 
 
 def floor(x: Share) -> Share:

@@ -120,7 +120,9 @@ FAMILIES = [
             Call("mean", 0, 1, over(torch.mean, 1), (TABLE,)),
             Call("var_mean", 2, 2, over(torch.var_mean, 1), (TABLE,)),
             Call("index_reduce", 0, 2, lambda x: x.index_reduce(0, AT, x[:3], "mean"), (TABLE,)),
-            Call("index_reduce, amax", 8, 0, lambda x: x.index_reduce(0, AT, x[:3], "amax"), (TABLE,)),
+            Call(
+                "index_reduce, amax", 8, 0, lambda x: x.index_reduce(0, AT, x[:3], "amax"), (TABLE,)
+            ),
             Call(
                 "scatter_reduce, prod",
                 3,

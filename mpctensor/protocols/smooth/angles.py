@@ -11,9 +11,10 @@ import torch
 
 from ...share import Share
 from ..bits import bit_mul, invert
-from ..linear import add, add_scalar, concatenate, fit, neg, session_parts, sub
+from ..linear import add, add_scalar, concatenate, neg, session_parts, sub
 from ..product import mul
 from ..rectify import relu, selected
+from ..scales import fit
 from .curves import waves_of
 from .reciprocal import divide, reciprocal, sqrt
 from .tables import PI

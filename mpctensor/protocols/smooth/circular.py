@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import torch
 
 from ...share import Share
-from ..linear import fit
 from ..opening import masked
 from ..rectify import flatten
+from ..scales import fit
 from ..truncation import truncate
 from .exponential import result_dtype, result_unit, unit_bits
 from .reciprocal import divide

@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 
 from ...share import Share
-from ..linear import add, fit
+from ..linear import add
 from ..opening import masked
 from ..rectify import flatten
+from ..scales import fit
 from ..truncation import truncate
 from .clip import Clip, clip
 from .coefficients import WEIGHT_BITS

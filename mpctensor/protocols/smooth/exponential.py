@@ -19,12 +19,12 @@ from torch import Tensor
 
 from ...provider.smooth import RATE_BITS, Term
 from ...share import Share
-from ..linear import fit
 from ..rectify import flatten
+from ..scales import fit, wrapped
 from ..truncation import truncate
 from .clip import Clip, clip
 from .tables import LN2, power_of_two, ramp, segment_of
-from .words import OFFSET, at_parties, scaled_as, wrapped
+from .words import OFFSET, at_parties, scaled_as
 
 FINEST = 1 << 40  # arguments at a finer scale are truncated first: the multiplier must keep 17 bits
 MOST_SIXTEENTHS = 334  # of octaves on either side of 0, for hyperbolic functions

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from ...share import Share
-from ..linear import add, fit, rescale
+from ..linear import add
 from ..product import mul
+from ..scales import fit, rescale
 from ..truncation import truncate
 from .exponential import result_dtype, result_unit
 from .words import at_parties, open_words, product, scaled_as, shifted_product

@@ -16,8 +16,9 @@ from torch import Tensor
 from ...share import Share
 from ..bits import bit_of
 from ..comparison import compare
+from ..scales import wrapped
 from .coefficients import RADIX_BITS
-from .words import at_parties, public_words, wrapped
+from .words import at_parties, public_words
 
 ONE_BITS = 59  # t = 1 is the ring element 2^59, so that the circle of 2^64 is 32
 

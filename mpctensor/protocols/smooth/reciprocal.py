@@ -21,9 +21,10 @@ import torch
 from ...encoding import decode
 from ...share import Share
 from ..bits import bit_mul
-from ..linear import constant, fit
+from ..linear import constant
 from ..product import mul
 from ..rectify import absolute, flatten
+from ..scales import fit
 from ..truncation import truncate
 from .decays import decayed, floor_log2
 from .exponential import result_dtype, result_unit, unit_bits

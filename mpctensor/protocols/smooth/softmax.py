@@ -17,9 +17,10 @@ from fractions import Fraction
 import torch
 
 from ...share import Share
-from ..linear import add, fit, sub, total
+from ..linear import add, sub, total
 from ..maximum import max_along
 from ..rectify import flatten
+from ..scales import fit
 from ..truncation import truncate
 from .decays import decayed
 from .exponential import (

@@ -31,11 +31,6 @@ def public_words(session: Session, value: Tensor) -> Share:
     return words(session, session_parts(session, value), value)
 
 
-def wrapped(number: int) -> int:
-    """An integer as the signed 64-bit number that torch accepts."""
-    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
-
-
 def plus(x: Share, y: Share) -> Share:
     """x + y."""
     public = None if x.public is None or y.public is None else x.public + y.public
