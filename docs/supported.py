@@ -84,7 +84,11 @@ def _names_in(module: str) -> set[str]:
         for overload, handler in ATEN.items()
         if handler.__module__ == module and overload.namespace == "aten"
     }
-    return {n for n in names if _is_public(n) and n.removesuffix("_") not in names - {n}}
+    return _without_in_place({n for n in names if _is_public(n)})
+
+
+def _without_in_place(names: set[str]) -> set[str]:
+    return {n for n in names if n.removesuffix("_") not in names - {n}}
 
 
 def _is_public(name: str) -> bool:
@@ -95,11 +99,13 @@ def _is_public(name: str) -> bool:
 
 
 def _names_of_front() -> set[str]:
-    return {
-        function.__name__
-        for function, handler in FRONT.items()
-        if not handler.__module__.endswith("refusals") and _is_public(function.__name__)
-    }
+    return _without_in_place(
+        {
+            function.__name__
+            for function, handler in FRONT.items()
+            if not handler.__module__.endswith("refusals") and _is_public(function.__name__)
+        }
+    )
 
 
 ACCURACY = """Swept by `tests/tensor/test_accuracy.py` at 16 fractional bits. The largest error

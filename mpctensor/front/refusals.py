@@ -61,7 +61,7 @@ FRONT[Tensor.__index__] = _refusal(
 )
 _MEMORY = (
     *("__dlpack__", "__dlpack_device__", "data_ptr", "untyped_storage", "storage", "set_"),
-    *("share_memory_", "is_shared", "pin_memory", "is_pinned", "resize_", "resize_as_"),
+    *("share_memory_", "is_shared", "pin_memory", "is_pinned", "resize_"),
 )
 for _name in _MEMORY:
     FRONT[getattr(Tensor, _name)] = _refusal(
@@ -69,6 +69,9 @@ for _name in _MEMORY:
         "shares are no plain memory (which torch.export and other tracers look for); decrypt() it,"
         " or read `shares`",
     )
+FRONT[Tensor.resize_as_] = _refusal(
+    "resize_as_", "make a tensor of that shape; nn.LocalResponseNorm stands in for CrossMapLRN2d"
+)
 FRONT[Tensor.__contains__] = _refusal("in", "use (x == value).any(), which stays secret")
 FRONT[torch.equal] = _refusal("equal", "use (x == y).all(), which stays secret, or decrypt()")
 FRONT[Tensor.equal] = FRONT[torch.equal]

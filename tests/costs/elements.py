@@ -76,6 +76,7 @@ FAMILIES = [
             Call("signbit", 4, 0, torch.signbit, (X,)),
             Call("copysign", 9, 0, torch.copysign, (X, Y)),
             Call("abs", 4, 0, torch.abs, (X,)),
+            Call("absolute", 4, 0, torch.absolute, (X,)),
             *(
                 Call(name, 1, 0, getattr(torch, name), (BOOLS, OTHERS))
                 for name in (
@@ -135,6 +136,8 @@ FAMILIES = [
             Call("any", 4, 0, over(torch.any, 1), (TABLE > 0,)),
             Call("logcumsumexp", 20, 8, over(torch.logcumsumexp, 1), (TABLE,)),
             Call("normalize", 24, 6, F.normalize, (TABLE,)),
+            Call("normalize, p = 3", 61, 6, over(F.normalize, 3), (TABLE,)),
+            Call("pairwise_distance", 9, 4, F.pairwise_distance, (TABLE, TABLE.flip(0))),
             Call("cosine_similarity", 52, 8, F.cosine_similarity, (TABLE, TABLE.flip(0))),
         ],
     ),
@@ -168,6 +171,7 @@ FAMILIES = [
                 (X, ROW.sort().values),
             ),
             Call("cdist", 9, 4, torch.cdist, (TABLE, TABLE + 1)),
+            Call("cdist, p = 3", 45, 4, over(torch.cdist, TABLE + 1, 3.0), (TABLE,)),
             Call("pdist", 8, 4, torch.pdist, (TABLE,)),
         ],
     ),

@@ -148,6 +148,7 @@ FAMILIES = [
             Call("adaptive_avg_pool2d", 0, 1, over(F.adaptive_avg_pool2d, 4), (IMAGES,)),
             Call("lp_pool1d", 8, 4, over(F.lp_pool1d, 2, 2), (LINES,)),
             Call("lp_pool2d", 8, 4, over(F.lp_pool2d, 2, 2), (IMAGES,)),
+            Call("lp_pool2d, p = 3", 38, 4, over(F.lp_pool2d, 3, 2), (IMAGES.abs() + 0.125,)),
             Call("lp_pool3d", 8, 4, over(F.lp_pool3d, 2, 2), (VOLUMES,)),
             *(
                 Call(
@@ -209,6 +210,13 @@ FAMILIES = [
             ),
             Call(
                 "gaussian_nll_loss", 25, 8, lambda x, v: F.gaussian_nll_loss(x, Y, v), (X, ABOVE_1)
+            ),
+            Call(
+                "triplet_margin_loss",
+                22,
+                4,
+                F.triplet_margin_loss,
+                (TABLE, TABLE.flip(0), TABLE.flip(1)),
             ),
             Call("multi_margin_loss", 4, 2, over(F.multi_margin_loss, CLASSES), (TABLE,)),
             Call(
