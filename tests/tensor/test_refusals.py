@@ -421,3 +421,8 @@ def test_a_branch_may_ask_for_nan(mode):
     assert c.rounds == 0
     with MODES[mode](), pytest.raises(SecretLeakError, match=r"torch\.where"):
         bool(torch.logical_or(x.sum().isnan(), x.sum() > 0))
+
+
+def test_a_layer_that_resizes_names_another() -> None:
+    with pytest.raises(SecretLeakError, match="LocalResponseNorm"):
+        nn.CrossMapLRN2d(2)(mpctensor.encrypt(torch.ones(1, 3, 2, 2)))
