@@ -57,7 +57,7 @@ class TlsSocket(socket.socket):
     def readinto(self, view: memoryview) -> int:
         """Fill the view, as io.BufferedReader does; less where the peer has closed."""
         got, size, read = 0, len(view), self._tls.read
-        if not self._tls.pending() and not self._arrived.pending:
+        if size and not self._tls.pending() and not self._arrived.pending:
             self._fill()  # what will be wanted: to ask first would cost an exception
         while got < size:
             try:

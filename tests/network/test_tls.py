@@ -66,6 +66,10 @@ def test_what_is_sent_at_once_is_received_in_parts(pair):
     assert (bob.read(6), bob.recv(100)) == (b"header", b", text")
 
 
+def test_nothing_is_waited_for_where_nothing_is_wanted(pair):
+    assert pair[1].read(0) == b"" and pair[1].readinto(memoryview(bytearray())) == 0
+
+
 def test_a_peer_that_closes_ends_the_stream(pair):
     alice, bob = pair
     alice.sendall(b"last")
