@@ -29,6 +29,7 @@ from .lineage import (
 )
 from .operands import (
     INFINITE,
+    LARGE_FILL,
     as_float,
     exact,
     factor,
@@ -65,33 +66,50 @@ def add(x: Any, y: Any, alpha: float = 1) -> Share:
     if alpha == 1 and type(x) is type(y) is Share and x.dtype is y.dtype is not torch.bool:
         return mpc.add(x, y)
     dtype, number = result_dtype(x, y), scalar(y)
-    if isinstance(x, Share) and number == 0 and quotient_of(x) is not None:
-        return inherit(x.clone(), lineage_of(x))
-    raised = (
-        isinstance(x, Share) and is_nonnegative(x) and number is not None and number * alpha >= 0
-    )
-    if isinstance(x, Share) and number is not None and _is_tiny(x, number * alpha):
-        out = retag(mpc.add_scalar(x, number * alpha), dtype)
-        return nonnegative(out) if raised else out
+    if isinstance(x, Share) and number is not None and dtype is not torch.bool:
+        return retag(_raised(x, number * alpha), dtype)
     x, y = _terms(x, y)
     if dtype is torch.bool:
         return mpc.either(x, y)
-    out = retag(mpc.add(x, y if alpha == 1 else mpc.scaled(y, alpha)), dtype)
-    return nonnegative(out) if raised else out
+    return retag(mpc.add(x, y if alpha == 1 else mpc.scaled(y, alpha)), dtype)
+
+
+def _raised(x: Share, number: float) -> Share:
+    """x + a public number."""
+    if number == 0 and quotient_of(x) is not None:
+        return inherit(x.clone(), lineage_of(x))
+    if x.dtype is torch.bool or not _is_small(x, number):
+        out = mpc.add(*_terms(x, number))
+    else:
+        out = mpc.add_scalar(x, number, finer=_is_tiny(x, number))
+    return nonnegative(out) if number >= 0 and is_nonnegative(x) else out
+
+
+def _is_small(x: Share, number: float) -> bool:
+    """Whether a summand is no fill, and fits at the scale of x."""
+    return abs(number) < LARGE_FILL and abs(number) * x.scale < 2.0**61
 
 
 TINY = 16  # units in the last place: a smaller summand, such as an eps, makes the sum finer
 
 
 def _is_tiny(x: Share, number: float) -> bool:
-    unit = x.unit if x.unit > 1 else x.session.unit
-    return 0 < abs(number) * unit < TINY and 1 <= x.scale <= unit
+    facts = x.facts
+    unit = facts.unit if facts.unit > 1 else x.session.unit
+    return 0 < abs(number) * unit < TINY and 1 <= facts.scale <= unit
 
 
 @implements(aten.sub.Tensor, aten.sub.Scalar, prims.sub.default)
 def sub(x: Any, y: Any, alpha: float = 1) -> Share:
     _no_bools("-", x, y)
-    dtype = result_dtype(x, y)
+    if alpha == 1 and type(x) is type(y) is Share and x.dtype is y.dtype:
+        return mpc.sub(x, y)
+    dtype, number = result_dtype(x, y), scalar(y)
+    if isinstance(x, Share) and number is not None:
+        return retag(_raised(x, -number * alpha), dtype)
+    number = None if isinstance(x, Share) else scalar(x)
+    if number is not None and alpha == 1 and y.dtype is not torch.bool and _is_small(y, number):
+        return retag(mpc.add_scalar(y, number, _is_tiny(y, number), negated=True), dtype)
     x, y = _terms(x, y)
     return retag(mpc.sub(x, y if alpha == 1 else mpc.scaled(y, alpha)), dtype)
 

@@ -8,11 +8,11 @@ from math import frexp
 import torch
 from torch import Tensor
 
-from ..encoding import encode
+from ..encoding import RANGE_BITS, encode
 from ..session import Session
 from ..share import ABSENT, Part, Share
 from .opening import same_session
-from .scales import align
+from .scales import align, rescale
 
 SMALL_BITS = 8  # a public summand of fewer bits than this asks for a finer scale
 SCALE_BITS = 61  # no product has a finer scale
@@ -111,17 +111,33 @@ def neg(x: Share) -> Share:
     return x.map(torch.neg)
 
 
-def add_scalar(x: Share, number: float) -> Share:
-    """x + a public number; a small one (an eps of 1e-8) makes the sum finer, it does not vanish."""
-    whole = isinstance(number, int)
+def add_scalar(x: Share, number: float, finer: bool = True, negated: bool = False) -> Share:
+    """x + a public number, or the number - x.
+
+    finer: a small number (an eps of 1e-8) makes the sum finer, so that it does not vanish.
+    """
+    facts, whole = x.facts, isinstance(number, int)
     dtype = x.dtype if whole or x.dtype.is_floating_point else torch.float32
-    unit = x.unit if x.unit > 1 or whole else x.session.unit
-    scale = max(x.scale, unit)
-    if 0 < abs(number) * scale < 1 << SMALL_BITS:
+    unit = facts.unit if facts.unit > 1 or whole else x.session.unit
+    scale = max(facts.scale, unit)
+    if finer and 0 < abs(number) * scale < 1 << SMALL_BITS:
         scale = max(scale, unit**2)
-    value = torch.tensor(number, dtype=torch.int64 if whole else torch.float64)
-    term = constant(x.session, value, scale, unit=unit, saturate=True)
-    return _joined(x, term, torch.add, dtype)
+    raw = round(number * scale) if abs(number) * scale < 1 << RANGE_BITS - 1 else None
+    if raw is None or scale % facts.scale:
+        value = torch.tensor(number, dtype=torch.int64 if whole else torch.float64)
+        term = constant(x.session, value, scale, unit=unit, saturate=True)
+        return _joined(term, x, torch.sub, dtype) if negated else _joined(x, term, torch.add, dtype)
+    if scale != facts.scale:
+        x = rescale(x, scale)
+        facts = x.facts
+    fn, first = torch.rsub if negated else torch.add, x.session.first
+    parts = x.each(lambda p, part: fn(part, raw if p == first else 0))
+    public = None if facts.public is None else fn(x.view_of(facts.public), raw)
+    made = Share.make(
+        *(x.session, parts, dtype, scale, max(facts.unit, unit), public, facts.shown, facts.fine)
+    )
+    made.facts.filled = facts.filled
+    return made
 
 
 def relabelled(x: Share, dtype: torch.dtype, unit: int) -> Share:
