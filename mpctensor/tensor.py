@@ -168,9 +168,9 @@ class SharedTensor(torch.Tensor):
         args: Sequence[Any] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        plan = _PLANS.get(func)
+        plan = _PLANS.get(id(func))
         if plan is None:
-            plan = _PLANS[func] = Plan(func)
+            plan = _PLANS[id(func)] = Plan(func)
         if torch.is_inference_mode_enabled():  # parts must be normal tensors: their versions count
             with torch.inference_mode(False), torch.no_grad():
                 return plan.run(args, kwargs or {})
@@ -291,7 +291,7 @@ class Plan:
 
 
 DEEPEST = 5  # an overload inside its own decomposition more often than this never ends
-_PLANS: dict[Any, Plan] = {}
+_PLANS: dict[int, Plan] = {}  # by the id of an overload, which lives as long: torch hashes slowly
 
 
 def _bare(value: Any, lazy: bool, found: list[Any]) -> Any:

@@ -13,7 +13,7 @@ import torch
 
 from ..encoding import RANGE_BITS, describe_bound, describe_scale
 from ..errors import EncodingError
-from ..share import Share
+from ..share import Facts, Share
 from .linear import sub
 from .scales import HEADROOM_BITS, at_scale, fit, rescale, with_headroom, wrapped
 
@@ -27,32 +27,36 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
     The scale takes the denominator; once it outgrows the ring's room it is truncated (1 round).
     Raises EncodingError for a factor that leaves no room for any value but 0.
     """
-    if x.facts.filled:
+    facts = x.facts
+    if facts.filled:
         return _with_fills(x, factor)
     exact = rationalise(factor, MANTISSA_BITS, SHORT_BITS)
-    common = _cancelling(x, exact)
-    crowded = abs(exact.numerator) // common * x.scale > 1 << RANGE_BITS - HEADROOM_BITS
-    if x.fine or crowded:
+    common = _cancelling(facts, exact)
+    crowded = abs(exact.numerator) // common * facts.scale > 1 << RANGE_BITS - HEADROOM_BITS
+    if facts.fine or crowded:
         kept = _at_its_scale(x, factor)
         if kept is not None:
             return kept
     if crowded:
         x, exact = _making_room(x, factor)
-        common = _cancelling(x, exact)
+        facts = x.facts
+        common = _cancelling(facts, exact)
     if exact.denominator > 1 << RANGE_BITS:  # finer than anything that the ring can hold
         exact = Fraction(0)
-    dtype, unit = x.dtype, x.unit
+    dtype, unit = x.dtype, facts.unit
     if not isinstance(factor, int):
         dtype = torch.promote_types(dtype, torch.float32) if not dtype.is_floating_point else dtype
         unit = max(unit, x.session.unit if unit == 1 else 1)
-    if exact == 1:
+    if exact.numerator == exact.denominator:
         return Share(x.session, x.map(lambda part: part.clone()).parts, dtype)
-    scale = x.scale // common * exact.denominator
+    scale = facts.scale // common * exact.denominator
     numerator = wrapped(exact.numerator // common)
     parts = x.each(lambda _, part: part * numerator)
-    public = None if x.public is None else x.public * numerator
-    shown = _shown_after(x, exact, unit)
-    return with_headroom(Share.make(x.session, parts, dtype, scale, unit, public, shown, x.fine))
+    public = None if facts.public is None else x.view_of(facts.public) * numerator
+    shown = _shown_after(facts, exact, unit)
+    return with_headroom(
+        Share.make(x.session, parts, dtype, scale, unit, public, shown, facts.fine)
+    )
 
 
 def _with_fills(x: Share, factor: float | Fraction) -> Share:
@@ -82,14 +86,14 @@ def _at_its_scale(x: Share, factor: float | Fraction) -> Share | None:
     if exact <= 1 or not x.fine or x.scale < exact * x.unit:
         return None
     parts, scale = x.each(lambda _, part: part.clone()), round(x.scale / exact)
-    shown = _shown_after(x, exact, x.unit)
+    shown = _shown_after(x.facts, exact, x.unit)
     return Share.make(x.session, parts, x.dtype, scale, x.unit, x.public, shown, fine=True)
 
 
-def _cancelling(x: Share, factor: Fraction) -> int:
+def _cancelling(facts: Facts, factor: Fraction) -> int:
     """What the scale beyond the unit and the factor have in common: x / 3 * 3 is x again."""
-    spare, odd = divmod(x.scale, x.unit)
-    return 1 if odd or factor == 0 else gcd(spare, factor.numerator)
+    spare, odd = divmod(facts.scale, facts.unit)
+    return 1 if odd or factor.numerator == 0 else gcd(spare, factor.numerator)
 
 
 def _making_room(x: Share, factor: float | Fraction) -> tuple[Share, Fraction]:
@@ -108,11 +112,11 @@ def _making_room(x: Share, factor: float | Fraction) -> tuple[Share, Fraction]:
     return x, exact
 
 
-def _shown_after(x: Share, factor: Fraction, unit: int) -> float:
-    """What may be shown of x times a public factor: the digits that could be shown of x."""
-    if x.shown == inf or factor == 0:
+def _shown_after(facts: Facts, factor: Fraction, unit: int) -> float:
+    """What may be shown of a value times a public factor: the digits that could be shown of it."""
+    if facts.shown == inf or factor.numerator == 0:
         return inf
-    return max(unit, int(x.shown) * factor.denominator // abs(factor.numerator))
+    return max(unit, int(facts.shown) * factor.denominator // abs(factor.numerator))
 
 
 def _mantissa_bits(x: Share) -> int:

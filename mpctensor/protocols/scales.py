@@ -184,7 +184,8 @@ def _largest(raw: Tensor) -> int:
 
 def with_headroom(x: Share) -> Share:
     """x, truncated where its scale leaves no headroom for what comes next."""
-    crowded = x.scale > x.unit**2 << HEADROOM_BITS + 2
+    facts = x.facts
+    crowded = facts.scale > facts.unit**2 << HEADROOM_BITS + 2
     return rescale(x, room_of(x)) if crowded else x
 
 
