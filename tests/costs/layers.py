@@ -251,7 +251,7 @@ FAMILIES = [
             Call("one_hot", 1, 0, over(F.one_hot, 8), (CLASSES,)),
             Call(
                 "embedding_renorm_",
-                27,
+                26,
                 6,
                 lambda x: torch.embedding_renorm_(x.detach().clone(), AT, 1.0, 2.0),
                 (TABLE,),
