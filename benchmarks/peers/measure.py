@@ -1,4 +1,4 @@
-"""Measuring a row on all systems: a repetition of each in turn, so that all see the same machine."""
+"""Measuring a row on all systems, a repetition of each in turn: all see the same machine."""
 
 from __future__ import annotations
 
@@ -120,6 +120,4 @@ def measured(row: Row, systems: Sequence[System], effort: Effort) -> dict[str, d
         expected = reference(row, arrays)
         for attempt in attempts:
             attempt.compare(expected)
-    return {
-        system.name: attempt.cell() for system, attempt in zip(systems, attempts, strict=True)
-    }
+    return {system.name: attempt.cell() for system, attempt in zip(systems, attempts, strict=True)}

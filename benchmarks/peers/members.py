@@ -91,7 +91,7 @@ def shortened(text: str) -> str:
 
 
 class Members:
-    """All processes of a system: parties, which are told the same and heard together, and others."""
+    """All processes of a system: parties, told the same and heard together, and others."""
 
     def __init__(self, parties: Sequence[Member], others: Sequence[Member] = ()) -> None:
         self._parties, self._everybody = parties, (*parties, *others)

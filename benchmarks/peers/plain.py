@@ -1,4 +1,4 @@
-"""The rows in torch: what plain torch is measured on, mpctensor too, and what the errors refer to."""
+"""The rows in torch: for plain torch, for mpctensor, and in float64 what errors refer to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .works import NETWORKS, RATE, Arrays, Layer, Row
+from .works import INPUTS, NETWORKS, RATE, Arrays, Layer, Row
 
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "matmul": torch.matmul,
@@ -43,6 +43,11 @@ def network(layers: list[Layer], arrays: Arrays) -> nn.Sequential:
     return model
 
 
+def given(arrays: Arrays) -> dict[str, Tensor]:
+    """The inputs without the parameters of networks."""
+    return {name: torch.from_numpy(arrays[name]) for name in INPUTS if name in arrays}
+
+
 class Task:
     """A row's work on torch tensors, plain ones or, with `secret`, what that makes of them.
 
@@ -52,8 +57,7 @@ class Task:
     def __init__(
         self, row: Row, arrays: Arrays, dtype: torch.dtype, secret: Callable = lambda value: value
     ) -> None:
-        given = {name: torch.from_numpy(arrays[name]) for name in ("x", "y", "target") if name in arrays}
-        self._given = {name: secret(tensor.to(dtype)) for name, tensor in given.items()}
+        self._given = {name: secret(tensor.to(dtype)) for name, tensor in given(arrays).items()}
         self._row = row
         if row.network is not None:
             self._model = secret(network(NETWORKS[row.network], arrays).to(dtype))

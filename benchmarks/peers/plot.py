@@ -52,6 +52,8 @@ def plot(results: Results, path: Path) -> None:
     panels[0].invert_yaxis()
     panels[0].legend(loc="lower right")
     machine = results["machine"]
-    figure.suptitle(f"Less is better. {machine['cpu']}, {machine['cores']} cores, {results['date']}")
+    figure.suptitle(
+        f"Less is better. {machine['cpu']}, {machine['cores']} cores, {results['date']}"
+    )
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -15,7 +15,7 @@ import torch
 from crypten import communicator
 from crypten.config import cfg
 
-from .plain import network
+from .plain import given, network
 from .serving import own_stdout, serve
 from .works import NETWORKS, RATE, Arrays, Row
 
@@ -35,23 +35,23 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "softmax": lambda x: x.softmax(1),
 }
 
+VERSIONS = {
+    "crypten": crypten.__version__,
+    "torch": torch.__version__,
+    "python": platform.python_version(),
+}
+
 
 class CrypTen:
     """The rows on CrypTensors; networks come through its converter from torch."""
 
-    versions = {
-        "crypten": crypten.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-
     def load(self, row: Row, arrays: Arrays) -> None:
         self._row = row
-        given = {name: torch.from_numpy(arrays[name]) for name in ("x", "y", "target") if name in arrays}
-        self._inputs = {name: crypten.cryptensor(tensor) for name, tensor in given.items()}
+        plain = given(arrays)
+        self._inputs = {name: crypten.cryptensor(tensor) for name, tensor in plain.items()}
         if row.network is not None:
-            plain = network(NETWORKS[row.network], arrays)
-            self._model = crypten.nn.from_pytorch(plain, given["x"]).encrypt()
+            model = network(NETWORKS[row.network], arrays)
+            self._model = crypten.nn.from_pytorch(model, plain["x"]).encrypt()
             self._model.train(row.op == "step")
             self._first = [parameter.share.clone() for parameter in self._model.parameters()]
             self._loss = crypten.nn.CrossEntropyLoss()
@@ -94,4 +94,4 @@ class CrypTen:
 if __name__ == "__main__":
     replies = own_stdout()
     crypten.init()
-    serve(CrypTen(), replies)
+    serve(CrypTen(), VERSIONS, replies)

@@ -12,11 +12,11 @@ from .plain import Task
 from .serving import own_stdout, serve
 from .works import Arrays, Row
 
+VERSIONS = {"mpctensor": mpc.__version__, "torch": torch.__version__}
+
 
 class Secret:
     """The rows of plain torch on encrypted tensors and models."""
-
-    versions = {"mpctensor": mpc.__version__, "torch": torch.__version__}
 
     def load(self, row: Row, arrays: Arrays) -> None:
         self._task = Task(row, arrays, torch.float32, mpc.encrypt)
@@ -35,4 +35,4 @@ class Secret:
 if __name__ == "__main__":
     replies = own_stdout()
     mpc.init()
-    serve(Secret(), replies)
+    serve(Secret(), VERSIONS, replies)

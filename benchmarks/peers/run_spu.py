@@ -22,7 +22,7 @@ from spu import libspu
 from spu.utils import frontend
 
 from .serving import own_stdout, serve
-from .works import NETWORKS, RATE, Arrays, Layer, Row
+from .works import INPUTS, NETWORKS, RATE, Arrays, Layer, Row
 
 LINK = re.compile(r"Link details: total send bytes (\d+), .*send actions (\d+)")
 TIMEOUT = 600_000  # ms without a message
@@ -78,7 +78,7 @@ def function(row: Row) -> Callable[[dict[str, Any]], dict[str, Any]]:
         return {"out": forward(NETWORKS[row.network], given, given["x"])}
 
     def step(given: dict[str, Any]) -> dict[str, Any]:
-        weights = {name: value for name, value in given.items() if name not in ("x", "target")}
+        weights = {name: value for name, value in given.items() if name not in INPUTS}
 
         def loss(weights: dict[str, Any]) -> Any:
             scores = jax.nn.log_softmax(forward(NETWORKS[row.network], weights, given["x"]))
@@ -99,10 +99,11 @@ def settings(profile: bool) -> libspu.RuntimeConfig:
     return config
 
 
+VERSIONS = {"spu": spu.__version__, "jax": jax.__version__}
+
+
 class Spu:
     """The rows, compiled by jax and by SPU before the clock starts."""
-
-    versions = {"spu": spu.__version__, "jax": jax.__version__}
 
     def __init__(self, rank: int, addresses: list[str]) -> None:
         line_up = libspu.link.Desc()
@@ -174,4 +175,4 @@ class Spu:
 
 if __name__ == "__main__":
     replies = own_stdout()
-    serve(Spu(int(sys.argv[1]), sys.argv[2:]), replies)
+    serve(Spu(int(sys.argv[1]), sys.argv[2:]), VERSIONS, replies)

@@ -10,11 +10,11 @@ from .plain import Task
 from .serving import own_stdout, serve
 from .works import Arrays, Row
 
+VERSIONS = {"torch": torch.__version__, "python": platform.python_version()}
+
 
 class Plain:
     """The rows in the clear."""
-
-    versions = {"torch": torch.__version__, "python": platform.python_version()}
 
     def load(self, row: Row, arrays: Arrays) -> None:
         self._task = Task(row, arrays, torch.float32)
@@ -29,4 +29,4 @@ class Plain:
 
 
 if __name__ == "__main__":
-    serve(Plain(), own_stdout())
+    serve(Plain(), VERSIONS, own_stdout())

@@ -27,8 +27,6 @@ from .works import ROWS, Arrays, Row
 class Runner(Protocol):
     """A system's side of the commands."""
 
-    versions: dict[str, str]
-
     def load(self, row: Row, arrays: Arrays) -> None: ...
     def prepare(self) -> None: ...
     def run(self) -> None: ...
@@ -43,9 +41,9 @@ def own_stdout() -> Any:
     return replies
 
 
-def serve(runner: Runner, replies: Any) -> None:
+def serve(runner: Runner, versions: dict[str, str], replies: Any) -> None:
     """Obey until stdin ends. The first reply says which versions run."""
-    print(json.dumps({"versions": runner.versions}), file=replies)
+    print(json.dumps({"versions": versions}), file=replies)
     for line in sys.stdin:
         try:
             reply = obeyed(runner, json.loads(line))

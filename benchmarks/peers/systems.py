@@ -56,9 +56,7 @@ def _module(name: str) -> str:
 
 
 def _alone(module: str) -> Callable[[Place], Members]:
-    return lambda place: Members(
-        [place.member(module, _module(module), threads=2 * place.threads)]
-    )
+    return lambda place: Members([place.member(module, _module(module), threads=2 * place.threads)])
 
 
 def _deployed(plain: bool) -> Callable[[Place], Members]:

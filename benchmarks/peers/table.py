@@ -85,9 +85,7 @@ def systems_of(results: Results) -> list[str]:
     return [name for name in TITLES if any(name in line for line in results["cells"].values())]
 
 
-def table(
-    results: Results, key: str, show: Callable[[float], str], systems: Sequence[str]
-) -> str:
+def table(results: Results, key: str, show: Callable[[float], str], systems: Sequence[str]) -> str:
     """One figure of every row and system."""
     lines = [
         [row.title, *(value(results["cells"][row.name].get(name), key, show) for name in systems)]
@@ -143,13 +141,11 @@ def failures(results: Results) -> list[str]:
 def setting(results: Results) -> str:
     """Machine, versions, date, and how it was measured."""
     machine, effort = results["machine"], results["effort"]
-    versions = {
-        f"{name} {version}" for used in results["versions"].values() for name, version in used.items()
-    }
+    used = [pair for versions in results["versions"].values() for pair in versions.items()]
     return (
         f"{results['date']}, {machine['cpu']}, {machine['cores']} cores, kernels for"
         f" {machine['isa']}, {machine['system']}, load {machine['load']} before the run.\n"
-        f"{', '.join(sorted(versions))}.\n"
+        f"{', '.join(sorted({' '.join(pair) for pair in used}))}.\n"
         f"Threads of a party: {effort['threads']}. Medians of up to {effort['repeats']}"
         " repetitions, the systems in turn, after one that does not count.\n"
     )

@@ -1,7 +1,7 @@
 """The rows: what is computed, on which numbers. Needs numpy only, as every system reads them.
 
-A row names an operation and its inputs. "infer" and "step" run a network, which is a list of layers;
-a step is forward, cross-entropy, backward and SGD, and its outputs are the new weights.
+A row names an operation and its inputs. "infer" and "step" run a network, a list of layers; a step
+is forward, cross-entropy, backward and SGD, and its outputs are the new weights.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ Array = NDArray[np.float32]
 Arrays = dict[str, Array]
 Layer = tuple[str, *tuple[int, ...]]
 
+INPUTS = ("x", "y", "target")
 RATE = 0.1  # of the SGD steps
 CLASSES = 10
 
@@ -49,6 +50,10 @@ class Row:
     network: str | None = None
 
 
+def _matmul(n: int) -> Row:
+    return Row(f"matmul-{n}", f"matmul {n} x {n}", "matmul", ((n, n), (n, n)))
+
+
 def _pointwise(op: str, size: int, *, inputs: int = 1, **numbers: object) -> Row:
     power = f"1e{len(str(size)) - 1}"
     title = {"mul": "x * y", "greater": "x > 0"}.get(op, op)
@@ -63,7 +68,10 @@ def _network(op: str, network: str, title: str, batch: int) -> Row:
 
 
 ROWS = [
-    *(Row(f"matmul-{n}", f"matmul {n} x {n}", "matmul", ((n, n), (n, n))) for n in (256, 512, 1024)),
+    *(
+        Row(f"matmul-{n}", f"matmul {n} x {n}", "matmul", ((n, n), (n, n)))
+        for n in (256, 512, 1024)
+    ),
     _pointwise("mul", 10**6, inputs=2),
     *(_pointwise(op, size) for op in ("greater", "relu") for size in (10**5, 10**6)),
     Row("max_pool", "max_pool2d 2x2, (16, 16, 24, 24)", "max_pool", ((16, 16, 24, 24),)),
@@ -93,7 +101,7 @@ def inputs(row: Row) -> Arrays:
     """What the row is computed on: x, y; for networks their parameters and, one-hot, the target."""
     random = np.random.default_rng(crc32(row.name.encode()))
     arrays = {}
-    for name, shape in zip(("x", "y"), row.shapes, strict=False):
+    for name, shape in zip(INPUTS, row.shapes, strict=False):
         if row.between is None:
             values = random.normal(0.0, row.spread, shape)
         else:
