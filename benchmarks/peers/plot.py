@@ -50,7 +50,7 @@ def plot(results: Results, path: Path) -> None:
         axis.set_axisbelow(True)
     panels[0].set_yticks(range(len(rows)), [row.title for row in rows])
     panels[0].invert_yaxis()
-    panels[0].legend(loc="lower right")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     machine = results["machine"]
     figure.suptitle(
         f"Less is better. {machine['cpu']}, {machine['cores']} cores, {results['date']}"

@@ -1,7 +1,11 @@
-"""mpctensor: one party of a deployment where the environment says so, else all in this process."""
+"""mpctensor: one party of a deployment where the environment says so, else all in this process.
+
+`python -m benchmarks.peers.run_mpctensor [FRACTIONAL BITS]`
+"""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -34,5 +38,5 @@ class Secret:
 
 if __name__ == "__main__":
     replies = own_stdout()
-    mpc.init()
+    mpc.init(precision=int(sys.argv[1]) if sys.argv[1:] else None)
     serve(Secret(), VERSIONS, replies)

@@ -59,13 +59,16 @@ def _alone(module: str) -> Callable[[Place], Members]:
     return lambda place: Members([place.member(module, _module(module), threads=2 * place.threads)])
 
 
-def _deployed(plain: bool) -> Callable[[Place], Members]:
+def _deployed(*bits: str, plain: bool = False) -> Callable[[Place], Members]:
     def start(place: Place) -> Members:
         config = str(place.stack.enter_context(deployment(PARTIES, PROVIDER, plain=plain)))
         provider = place.member(PROVIDER, "mpctensor", "provider", "--config", config)
         parties = [
             place.member(
-                name, _module("mpctensor"), **{CONFIG_VARIABLE: config, PARTY_VARIABLE: name}
+                name,
+                _module("mpctensor"),
+                *bits,
+                **{CONFIG_VARIABLE: config, PARTY_VARIABLE: name},
             )
             for name in PARTIES
         ]
@@ -103,7 +106,8 @@ def _spu(place: Place) -> Members:
 
 
 SYSTEMS: dict[str, Callable[[Place], Members]] = {
-    "mpctensor": _deployed(plain=False),
+    "mpctensor": _deployed(),
+    "mpctensor-18": _deployed("18"),
     "mpctensor-plain": _deployed(plain=True),
     "mpctensor-simulated": _alone("mpctensor"),
     "crypten": _crypten,

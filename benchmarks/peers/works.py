@@ -38,7 +38,8 @@ class Row:
     """One row of the table.
 
     shapes: of the inputs x and y. between: the inputs are uniform there; None: normal, of deviation
-    `spread`. network: the key in NETWORKS that "infer" and "step" use.
+    `spread`. bits: they are rounded to so many fractional bits, where an input that is nearly zero
+    could be zero in fixed point. network: the key in NETWORKS that "infer" and "step" use.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Row:
     shapes: tuple[tuple[int, ...], ...]
     between: tuple[float, float] | None = None
     spread: float = 1.0
+    bits: int | None = None
     network: str | None = None
 
 
@@ -73,7 +75,8 @@ ROWS = [
         for n in (256, 512, 1024)
     ),
     _pointwise("mul", 10**6, inputs=2),
-    *(_pointwise(op, size) for op in ("greater", "relu") for size in (10**5, 10**6)),
+    *(_pointwise("greater", size, bits=12) for size in (10**5, 10**6)),
+    *(_pointwise("relu", size) for size in (10**5, 10**6)),
     Row("max_pool", "max_pool2d 2x2, (16, 16, 24, 24)", "max_pool", ((16, 16, 24, 24),)),
     _pointwise("exp", 10**5, between=(-4.0, 4.0)),
     *(_pointwise(op, 10**5, between=(-6.0, 6.0)) for op in ("sigmoid", "tanh", "gelu")),
@@ -106,6 +109,8 @@ def inputs(row: Row) -> Arrays:
             values = random.normal(0.0, row.spread, shape)
         else:
             values = random.uniform(*row.between, shape)
+        if row.bits is not None:
+            values = np.round(values * 2**row.bits) / 2**row.bits
         arrays[name] = values.astype(np.float32)
     if row.network is not None:
         arrays.update(parameters(NETWORKS[row.network], random))
