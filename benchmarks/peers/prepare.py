@@ -41,8 +41,8 @@ def interpreter(system: str) -> Path:
 
 def crypten(pip: Callable[..., None], site: Path) -> None:
     pip(TORCH)  # first, and so exactly: the others are satisfied by it
-    pip("--no-deps", CRYPTEN)
     pip(*CRYPTEN_NEEDS)
+    pip("--no-deps", CRYPTEN)
     mend(site / CONVERTER)
 
 

@@ -186,8 +186,8 @@ def test_only_the_known_file_is_mended(tmp_path: Path) -> None:
 # Tables
 
 
-def cell(seconds: float, **counts: float) -> dict[str, Any]:
-    return {"seconds": seconds, "cpu": 2 * seconds, "repeats": 3, "error": 1e-5, **counts}
+def cell(seconds: float, error: float, **counts: float) -> dict[str, Any]:
+    return {"seconds": seconds, "cpu": 2 * seconds, "repeats": 3, "error": error, **counts}
 
 
 RESULTS: dict[str, Any] = {
@@ -197,10 +197,11 @@ RESULTS: dict[str, Any] = {
     "versions": {"spu": {"spu": "0.9.5"}},
     "cells": {
         "relu-1e6": {
-            "mpctensor": cell(0.25, rounds=4, sent=12e6, dealt=57e6),
+            "mpctensor": cell(0.25, 4e-5, rounds=4, sent=12e6, dealt=57e6),
+            "mpctensor-18": cell(0.25, 1e-5, rounds=4, sent=12e6, dealt=57e6),
             "crypten": {"failed": "run: RuntimeError: no"},
-            "spu": cell(2.5, rounds=8, sent=72e6),
-            "torch": cell(0.01),
+            "spu": cell(2.5, 2e-5, rounds=8, sent=72e6),
+            "torch": cell(0.01, 0.0),
         }
     },
 }
@@ -209,9 +210,9 @@ RESULTS: dict[str, Any] = {
 def test_markdown() -> None:
     text = markdown(RESULTS)
     assert "2026-01-31, Abacus, 2 cores, kernels for beads" in text
-    assert "| relu, 1e6 |  | 10 |  | 6.0 |  | 1.0 |" in text  # SPU's, in terms of mpctensor's
-    assert "| relu, 1e6 | 0.25 | failed | 2.5 | 0.01 |" in text
-    assert "| relu, 1e6 | 25 |  | 250 |" in text  # times plain torch
+    assert "| relu, 1e6 |  | 10 |  | 6.0 |  | 2.0 |" in text  # errors: with 18 bits both
+    assert "| relu, 1e6 | 0.25 | 0.25 | failed | 2.5 | 0.01 |" in text
+    assert "| relu, 1e6 | 25 | 25 |  | 250 |" in text  # times plain torch
     assert "| relu, 1e6 | 57 | failed | - |" in text  # MB from the provider
     assert "* relu, 1e6, CrypTen: run: RuntimeError: no" in text
 
