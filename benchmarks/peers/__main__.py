@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
@@ -55,6 +57,7 @@ def report(row: Row, cells: dict[str, dict[str, Any]], taken: float) -> None:
 
 def main() -> None:
     wanted = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the systems are ended too
     effort = Effort(repeats=wanted.repeats, limit=wanted.limit)
     results: dict[str, Any] = {
         "date": date.today().isoformat(),

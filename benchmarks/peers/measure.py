@@ -113,10 +113,8 @@ def largest_error(made: dict[str, Any], expected: dict[str, Any]) -> float:
     """The largest absolute difference over all outputs, which have the same names."""
     if set(made) != set(expected):
         raise ValueError(f"outputs {sorted(made)}, expected {sorted(expected)}")
-    return max(
-        float(np.abs(np.asarray(made[name], np.float64) - value).max())
-        for name, value in expected.items()
-    )
+    errors = [np.abs(made[name].astype(np.float64) - value) for name, value in expected.items()]
+    return float(np.max([error.max() for error in errors]))  # NaN where there is one
 
 
 def measured(row: Row, systems: Sequence[System], effort: Effort) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ simulated session, has as many as two parties.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from pathlib import Path
 from mpctensor.command.throwaway import deployment, reserved_port
 from mpctensor.starting import CONFIG_VARIABLE, PARTIES, PARTY_VARIABLE, PROVIDER
 
-from .members import Member, Members
+from .members import Failure, Member, Members
 from .prepare import PEERS, interpreter, prepare
 
 STARTUP = 180.0  # seconds
@@ -123,16 +124,26 @@ class System:
         self.name, self.versions = name, dict[str, str]()
         self._threads, self._stack = threads, ExitStack()
         self._members: Members | None = None
+        self._missing: str | None = None
 
     def members(self) -> Members:
         """Its processes; Failure where they do not start."""
         if self._members is None:
-            if self.name in PEERS:
-                prepare(self.name)
+            self._prepare()
             members = SYSTEMS[self.name](Place(self._stack, self._threads))
             self.versions = members.replies(STARTUP)[0]["versions"]
             self._members = members
         return self._members
+
+    def _prepare(self) -> None:
+        """The peer's environment; what has failed once is not tried again."""
+        if self.name in PEERS and self._missing is None:
+            try:
+                prepare(self.name)
+            except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+                self._missing = f"no environment: {error}"
+        if self._missing is not None:
+            raise Failure(self._missing)
 
     def end(self) -> None:
         self._stack.close()

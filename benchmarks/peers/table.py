@@ -21,6 +21,10 @@ TITLES = {
 }
 PEERS = ("crypten", "spu")
 OURS = "mpctensor"
+MAIN = (
+    *("matmul-1024", "greater-1e6", "relu-1e6", "max_pool", "sigmoid-1e5", "softmax"),
+    *("lenet-infer-32", "lenet-step-32", "mlp-step-128"),
+)
 EXACT = {"crypten": "mpctensor", "spu": "mpctensor-18"}  # with as many fractional bits
 
 NOTES = """\
@@ -105,6 +109,19 @@ def ratio(line: dict[str, Cell], above: str, below: str, key: str) -> str:
     return times(a / b) if a is not None and b else ""
 
 
+def summary(results: Results) -> str:
+    """The main rows: seconds, and what a party sends."""
+    systems = [name for name in (OURS, *PEERS) if name in systems_of(results)]
+    head = ["work", *(f"{TITLES[name]}, s" for name in systems)]
+    head += [f"{TITLES[name]}, MB" for name in systems]
+    lines = []
+    for row in (row for row in rows_of(results) if row.name in MAIN):
+        cells = [results["cells"][row.name].get(name) for name in systems]
+        lines.append([row.title, *(value(cell, "seconds", seconds) for cell in cells)])
+        lines[-1] += [value(cell, "sent", megabytes) for cell in cells]
+    return grid(head, lines)
+
+
 def comparison(results: Results) -> str:
     """What the peers take, in terms of what mpctensor takes."""
     peers = [name for name in PEERS if name in systems_of(results)]
@@ -163,6 +180,7 @@ def markdown(results: Results) -> str:
     secret = [name for name in systems if name != "torch"]
     counted = [name for name in (OURS, *PEERS) if name in systems]
     parts = ["# mpctensor beside CrypTen and SPU", setting(results)]
+    parts += ["## In short: time, and what a party sends", summary(results)]
     if OURS in systems and set(PEERS) & set(systems):
         parts += ["## Times that of mpctensor (over TLS)", comparison(results)]
     parts += ["## Seconds", table(results, "seconds", seconds, systems)]

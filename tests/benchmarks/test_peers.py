@@ -170,6 +170,21 @@ def test_a_system_that_does_not_start_is_reported(monkeypatch: pytest.MonkeyPatc
     assert "no.such.module" in cells["torch"]["failed"] or "No module" in cells["torch"]["failed"]
 
 
+def test_without_its_environment_a_peer_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def fail(name: str) -> None:
+        tried.append(name)
+        raise RuntimeError("no network")
+
+    monkeypatch.setattr(sys.modules["benchmarks.peers.systems"], "prepare", fail)
+    system = System("spu", 1)
+    for _ in range(2):
+        cells = measured(TINY[0], [system], Effort(repeats=1))
+        assert cells == {"spu": {"failed": "load: no environment: no network"}}
+    assert tried == ["spu"]
+
+
 # Environments
 
 
@@ -210,6 +225,7 @@ RESULTS: dict[str, Any] = {
 def test_markdown() -> None:
     text = markdown(RESULTS)
     assert "2026-01-31, Abacus, 2 cores, kernels for beads" in text
+    assert "| relu, 1e6 | 0.25 | failed | 2.5 | 12 | failed | 72 |" in text  # the main rows
     assert "| relu, 1e6 |  | 10 |  | 6.0 |  | 2.0 |" in text  # errors: with 18 bits both
     assert "| relu, 1e6 | 0.25 | 0.25 | failed | 2.5 | 0.01 |" in text
     assert "| relu, 1e6 | 25 | 25 |  | 250 |" in text  # times plain torch
