@@ -40,7 +40,7 @@ NOTES = """\
   secrets. Their figures are without the cost of a provider.
 * CrypTen carries 16 fractional bits as mpctensor does by default, SPU 18 as it does by default; its
   errors are compared with those of mpctensor with 18 bits. SPU's programs are compiled before the
-  clock starts. Both peers encrypt nothing on the line.
+  clock starts, with channels last, which suits it. Both peers encrypt nothing on the line.
 * CPU: of both parties and the provider. Rounds and bytes are each system's own counts: `cost()`,
   CrypTen's counter (of which half is what is sent), the link's totals in SPU's profile (its rounds
   are messages sent by a party). "-": it does not count that.
