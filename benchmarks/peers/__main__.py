@@ -35,7 +35,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of a party")
     parser.add_argument("--limit", type=float, default=Effort.limit, help="seconds, row and system")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder to write to")
-    parser.add_argument("--update", action="store_true", help="keep what is there of other rows")
+    parser.add_argument(
+        "--update", action="store_true", help="keep what is there of other rows and systems"
+    )
     found = parser.parse_args()
     strangers = sorted(set(found.systems) - set(SYSTEMS))
     if strangers:

@@ -2,7 +2,7 @@
 
 18 fractional bits; its default provider of triples: rank 0 holds all seeds. Rounds and bytes are
 those that its profiler logs about the link, in a run of their own. Images and filters are laid out
-as is usual with jax, channels last, which SPU's convolutions and pools are much faster with.
+as is usual with jax, channels last, with which SPU trains faster.
 """
 
 from __future__ import annotations

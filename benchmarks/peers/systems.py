@@ -1,7 +1,7 @@
 """The systems: which processes each consists of, on loopback.
 
-A party and the provider have `threads` threads. What runs in one process, plain torch and a
-simulated session, has as many as two parties.
+A party, the provider and plain torch have `threads` threads. A simulated session, two parties and
+the provider in one process, has as many as two parties.
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ def _module(name: str) -> str:
     return f"{__package__}.run_{name}"
 
 
-def _alone(module: str) -> Callable[[Place], Members]:
-    return lambda place: Members([place.member(module, _module(module), threads=2 * place.threads)])
+def _alone(module: str, parties: int) -> Callable[[Place], Members]:
+    return lambda place: Members(
+        [place.member(module, _module(module), threads=parties * place.threads)]
+    )
 
 
 def _deployed(*bits: str, plain: bool = False) -> Callable[[Place], Members]:
@@ -110,10 +112,10 @@ SYSTEMS: dict[str, Callable[[Place], Members]] = {
     "mpctensor": _deployed(),
     "mpctensor-18": _deployed("18"),
     "mpctensor-plain": _deployed(plain=True),
-    "mpctensor-simulated": _alone("mpctensor"),
+    "mpctensor-simulated": _alone("mpctensor", len(PARTIES)),
     "crypten": _crypten,
     "spu": _spu,
-    "torch": _alone("torch"),
+    "torch": _alone("torch", 1),
 }
 
 

@@ -33,7 +33,7 @@ NOTES = """\
   next (in use, mpctensor opens the masked weights of a model once for many inferences).
 * Parties are processes on loopback. "mpctensor": two parties and the provider, over TLS;
   "no TLS": the same over plain TCP; "simulated": everybody in one process, on as many threads as
-  the two parties have together, as plain torch (float32).
+  the two parties have together. Plain torch: float32, with the threads of one party.
 * Triples: mpctensor's come from the provider, a third process whose time, CPU and bytes are in the
   figures. CrypTen (its default, TFP) lets party 0 make them in the clear, and SPU (semi2k, its
   default) lets rank 0 hold all seeds: neither sends any, and both let one party read the other's
