@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check
 TORCH := torch==2.13.0
 
-.PHONY: build test demo bench check clean
+.PHONY: build test demo bench bench-peers check clean
 build: $(VENV)/.kernels
 
 test: $(VENV)/.dev $(VENV)/.kernels
@@ -16,6 +16,10 @@ demo: $(VENV)/.demo $(VENV)/.kernels
 
 bench: $(VENV)/.kernels
 	$(PY) -m benchmarks
+
+# Beside CrypTen and SPU, which get environments of their own outside of this folder.
+bench-peers: $(VENV)/.bench $(VENV)/.kernels
+	$(PY) -m benchmarks.peers
 
 check: $(VENV)/.dev
 	$(PY) -m ruff check .
@@ -45,6 +49,6 @@ $(VENV)/.package: $(VENV)/.tools pyproject.toml
 $(VENV)/.kernels: $(VENV)/.package setup.py $(shell find csrc)
 	@start=$$(mktemp); $(PY) setup.py -q build_ext --inplace && mv $$start $@
 
-$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: $(VENV)/.package
+$(VENV)/.demo $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: $(VENV)/.package
 	$(PIP) --no-build-isolation -e ".[$*]"
 	@touch $@

@@ -1,0 +1,1 @@
+"""mpctensor beside CrypTen and SPU: the same work on all three, side by side in one run."""
