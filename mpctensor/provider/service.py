@@ -4,7 +4,8 @@ It knows no script. A session begins when all its parties have called with proof
 ends with the last party's connection. Only the last party sends requests; they are checked and
 charged before anything is allocated. What is dealt ahead yields to what is needed now. A party that
 does not take what it asked for holds up itself: its requests are read no further than a queue is
-long, and corrections of two requests at most wait for it to read them.
+long, and corrections of two requests at most wait for it to read them. What is needed now is dealt
+by the thread that reads it, so that it changes hands once.
 """
 
 from __future__ import annotations
@@ -143,7 +144,9 @@ class Service:
 
 
 class _Session:
-    """One session's requests, and the thread that deals for them."""
+    """One session's requests. The thread that receives them deals what is needed now; another deals
+    ahead while nothing is.
+    """
 
     def __init__(
         self,
@@ -156,7 +159,8 @@ class _Session:
         self._channels = [caller.channel for caller in callers]
         self._limits, self._quota = limits, Quota(limits)
         self._ended = ended
-        self._now: deque[Request] = deque()
+        self._dealing = threading.Lock()
+        self._urgent = False  # something is needed now
         self._later: deque[Request] = deque()
         self._leaving: Departure | None = None  # the corrections before those being dealt
         self._change = threading.Condition()
@@ -166,7 +170,7 @@ class _Session:
         for channel in self._channels[:-1]:
             channel.close()  # they have their seeds and need nothing more
         self._channels[-1].wait_forever()
-        for work in (self._receive, self._deal):
+        for work in (self._receive, self._deal_ahead):
             threading.Thread(target=self._until_the_end, args=(work,), daemon=True).start()
 
     def end(self, why: str) -> None:
@@ -190,23 +194,37 @@ class _Session:
             raise
 
     def _receive(self) -> None:
-        if not self._wait(lambda: len(self._now) + len(self._later) < MOST_QUEUED):
+        if not self._wait(lambda: len(self._later) < MOST_QUEUED):
             return
         channel = self._channels[-1]
         frame = channel.receive(Kind.REQUESTS)
         requests = decode(channel.payload(frame, self._limits.frame_bytes), self._limits)
         for request in requests:
             self._quota.charge(request)
+        now = frame.text != AHEAD
         with self._change:
-            (self._later if frame.text == AHEAD else self._now).extend(requests)
-            self._change.notify_all()
+            self._urgent = now
+            if not now:
+                self._later.extend(requests)
+                self._change.notify_all()
+        if now:
+            with self._dealing:
+                for request in requests:
+                    self._deal(request)
+            with self._change:
+                self._urgent = False
+                self._change.notify_all()
 
-    def _deal(self) -> None:
-        if not self._wait(lambda: bool(self._now or self._later)):
+    def _deal_ahead(self) -> None:
+        if not self._wait(lambda: bool(self._later) and not self._urgent):
             return
-        with self._change:
-            request = (self._now or self._later).popleft()
-            self._change.notify_all()
+        with self._dealing:
+            with self._change:
+                request = self._later.popleft()
+                self._change.notify_all()
+            self._deal(request)
+
+    def _deal(self, request: Request) -> None:
         dealt = packed(request, self._dealer.deal(request))
         self._send(request, [bytes_of(value) for value in dealt])
 

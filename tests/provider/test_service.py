@@ -180,20 +180,21 @@ def large(count):
     return [Request("wrap", number, (), (1 << 20, 64)) for number in range(1, count + 1)]
 
 
-def test_who_does_not_read_holds_up_itself_alone(james, monkeypatch):
+@pytest.mark.parametrize("text, queued", [(AHEAD, 4), ("", 0)])
+def test_who_does_not_read_holds_up_itself_alone(james, monkeypatch, text, queued):
     monkeypatch.setattr(service, "MOST_QUEUED", 4)
     (_, bob), dealer = joined(james)
     requests = large(40)
     for request in requests:
-        bob.channel.send(Kind.REQUESTS, [wire.encode([request])])
+        bob.channel.send(Kind.REQUESTS, [wire.encode([request])], text=text)
     (session,) = james._running.values()
-    await_true(lambda: len(session._now) == 4)
+    await_true(lambda: len(session._later) == queued and session._channels[-1]._sender._waiting)
     (_, other), _ = joined(james, "12" * 32)
     other.channel.send(Kind.REQUESTS, [wire.encode([SQUARE, WRAP])])
     for request in (SQUARE, WRAP):
         other.channel.receive(Kind.CORRECTIONS)
         receive(other.channel, request)
-    assert len(session._now) == 4, "no more is read than fits the queue"
+    assert len(session._later) == queued, "no more is read than fits the queue"
     assert session._channels[-1]._sender._waiting <= 2 * 8.1 * 2**20
     for request in requests:
         assert bob.channel.receive(Kind.CORRECTIONS).digest == tag(request)
