@@ -18,7 +18,7 @@ from ..provider import BitView, Request
 from ..share import Part, Share
 from .comparison import Comparison
 from .linear import add, sub
-from .opening import masked, same_session
+from .opening import masked, masks, same_session
 from .product import expanded, mul
 
 
@@ -126,8 +126,8 @@ def bit_mul(bit: Share, x: Share) -> Share:
     other = masked_bit(x)
     if other is not None:
         return _bit_times_bit(bit, made, x, other)
+    dealt = session.deal("product", [_view(bit, made), *masks(x)], ["mul", tuple(x.shape)])
     m = masked(x)[0]
-    dealt = session.deal("product", [_view(bit, made), m.mask], ["mul", tuple(x.shape)])
     plane = _plane(bit, made)
     c = m.c.contiguous()
 

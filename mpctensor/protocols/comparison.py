@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from torch import Tensor
 
@@ -25,29 +26,35 @@ from ..provider import Dealt
 from ..provider.requests import BETA, DIGITS, MASKS, threshold_stream
 from ..share import Share
 from ..transport import Opening
-from .opening import Masked, masked, same_session
+from .opening import Masked, masked, masks, same_session
 
 VALUES_OF = {"none": 0, "bit": 1, "select": 2, "select_shift": 5}
 
 
 @dataclass
 class Comparison:
-    """One opened value against public thresholds: the steps of each party, and the outcome.
+    """A value against public thresholds, asked of the provider; `run` takes the parties' steps.
 
-    planes: after `run`, per threshold the packed public bits b^.
+    masked: the opened value. planes: per threshold the packed public bits b^. Both after `run`.
     """
 
     digits: kernels.Digits
-    masked: Masked
+    share: Share
     dealt: Dealt
-    shifted: list[Tensor]
+    thresholds: Sequence[int | Tensor]
     kind: str
+    flip: bool
     planes: list[Tensor] = field(default_factory=list)
+    _shifted: list[Tensor] = field(default_factory=list)
     _tops: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def masked(self) -> Masked:
+        return masked(self.share)[0]
 
     @property
     def n(self) -> int:
-        return self.masked.share.here.numel()
+        return self.share.here.numel()
 
     def value(self, party: int, threshold: int, which: int) -> Tensor:
         """A party's share of a dealt value: beta, beta * r, ... in the order of the request."""
@@ -60,37 +67,41 @@ class Comparison:
     def _item(self, threshold: int, which: int) -> int:
         return 1 + threshold * (self.digits.merges + VALUES_OF[self.kind]) + which
 
-    def run(self, flip: bool) -> None:
-        """A round for each merge and one for b^."""
+    def run(self) -> Comparison:
+        """A round for the opening, if it is new, one for each merge and one for b^."""
+        c = self.masked.c
+        self._shifted = [c if isinstance(t, int) and t == 0 else c - t for t in self.thresholds]
         first, *following = self.digits.messages
         opened = self._open(first, self._lookup)
         self.dealt.release(0)
         for level, count in enumerate(following, 1):
             waiting = opened
             opened = self._open(count, lambda p, t: self._merge(level, waiting[t], p, t))
-            for t in range(len(self.shifted)):
+            for t in range(len(self.thresholds)):
                 self.dealt.release(self._item(t, level - 1))
         planes = [plane.view(-1) for plane in opened]
         if self.digits.order:
             planes = [
-                kernels.bit_hat(c, b, flip) for c, b in zip(self.shifted, planes, strict=True)
+                kernels.bit_hat(c, plane, self.flip)
+                for c, plane in zip(self._shifted, planes, strict=True)
             ]
         self.planes = planes
+        return self
 
     def _open(self, count: int, step: Callable[[int, int], Tensor]) -> list[Tensor]:
-        share = self.masked.share
+        share = self.share
         batch = []
-        for t in range(len(self.shifted)):
+        for t in range(len(self.thresholds)):
             messages = share.each(lambda p, _: step(p, t))
             batch.append(Opening(messages, "xor", count * self.n))
         return share.session.transport.open(batch)
 
     def _lookup(self, p: int, t: int) -> Tensor:
         """Party p: EQ and LT of every digit at the public index, masked for the first merge."""
-        first = p == self.masked.share.session.first
+        first = p == self.share.session.first
         rows = self.dealt.source(p, 0)
         message, self._tops[p, t] = kernels.lookup(
-            self.digits, self.shifted[t], rows, self.dealt.keys[p], self._masks(1, t), first
+            self.digits, self._shifted[t], rows, self.dealt.keys[p], self._masks(1, t), first
         )
         return message
 
@@ -106,7 +117,7 @@ class Comparison:
             self._masks(level, t),
             self.dealt.source(p, self._item(t, level - 1)),
             self._masks(level + 1, t),
-            p == self.masked.share.session.first,
+            p == self.share.session.first,
         )
         return message
 
@@ -127,23 +138,26 @@ def compare(
     3. the same for the four groups' results (not in a "wan" session: it merges nine digits at once)
     4. mask the result by beta' and open it
     """
-    return _comparison(x, "less_than", thresholds, kind, shift, flip)
+    return begin(x, thresholds, kind, shift, flip).run()
+
+
+def begin(
+    x: Share, thresholds: Sequence[int | Tensor], kind: str, shift: int = 0, flip: bool = True
+) -> Comparison:
+    """`compare`, of which only the provider has heard: it deals while the parties do others."""
+    return _asked(x, "less_than", thresholds, kind, shift, flip)
 
 
 def compare_zero(x: Share) -> Comparison:
     """[x == 0] in masked form: all digits of c and r agree. x: flat and dense."""
-    return _comparison(x, "equal", [0], "bit", 0, False)
+    return _asked(x, "equal", [0], "bit", 0, False).run()
 
 
-def _comparison(
+def _asked(
     x: Share, op: str, thresholds: Sequence[int | Tensor], kind: str, shift: int, flip: bool
 ) -> Comparison:
     session = same_session(x)
     if session.link == "wan":
         op += "_wide"
-    m = masked(x)[0]
-    dealt = session.deal(op, [m.mask], [kind, shift, len(thresholds)])
-    shifted = [m.c if isinstance(t, int) and t == 0 else m.c - t for t in thresholds]
-    comparison = Comparison(DIGITS[op], m, dealt, shifted, kind)
-    comparison.run(flip)
-    return comparison
+    dealt = session.deal(op, masks(x), [kind, shift, len(thresholds)])
+    return Comparison(DIGITS[op], x, dealt, thresholds, kind, flip)

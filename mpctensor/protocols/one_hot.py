@@ -18,7 +18,7 @@ from torch import Tensor
 from ..share import Share
 from .bits import shown_as
 from .linear import constant
-from .opening import masked, same_session
+from .opening import masked, masks, same_session
 from .product import matmul
 from .rectify import flatten
 from .scales import rescale
@@ -37,8 +37,9 @@ def one_hot(x: Share, classes: int, first: int = 0, stop: int | None = None) -> 
     bits = max(classes - 1, 0).bit_length()
     if bits == 0 or x.public is not None or x.here.numel() == 0:
         return _known(x, values, bits)
-    m = masked(flatten(rescale(x, 1)))[0]
-    rows = session.deal("one_hot", [m.mask], [bits])
+    flat = flatten(rescale(x, 1))
+    rows = session.deal("one_hot", masks(flat), [bits])
+    m = masked(flat)[0]
     places = (m.c.unsqueeze(1) - values) & ((1 << bits) - 1)
     size = (*x.shape, values.numel())
     parts = x.each(lambda p, _: rows.part(p, 0).gather(1, places).view(size))

@@ -34,6 +34,17 @@ class Masked:
         return self.share.session.party(party).mask_view(self.mask)
 
 
+def masks(*shares: Share) -> list[MaskView]:
+    """Under what `masked` opens these shares, or has opened them.
+
+    Asked for first, so that the provider deals while the parties open.
+    """
+    for share in shares:
+        if share.here.numel():
+            _begun(share)
+    return [_mask_view(share) for share in shares]
+
+
 def masked(*shares: Share) -> list[Masked]:
     """Open the masked form of every share, in one round; free where it is known already."""
     session = same_session(*shares)
@@ -83,9 +94,7 @@ def _missing(share: Share) -> tuple[Positions, Facts] | None:
     facts, n = share.facts, share.storage_numel
     if facts.known is True or share.here.numel() == 0:
         return None
-    if facts.mask is None:
-        facts.mask = share.session.next_mask()
-        facts.opened = torch.empty(n, dtype=torch.int64)
+    _begun(share)
     positions = _positions(share, n)
     if positions == (0, n) and facts.known is False:
         facts.known = True
@@ -106,6 +115,15 @@ def _missing(share: Share) -> tuple[Positions, Facts] | None:
             return None
     _mark(facts, positions)
     return positions, facts
+
+
+def _begun(share: Share) -> Facts:
+    """The storage's facts, with a mask and room for what is opened under it."""
+    facts = share.facts
+    if facts.mask is None:
+        facts.mask = share.session.next_mask()
+        facts.opened = torch.empty(share.storage_numel, dtype=torch.int64)
+    return facts
 
 
 def _positions(share: Share, n: int) -> Positions:
@@ -166,11 +184,18 @@ def _note(share: Share, facts: Facts, positions: Positions) -> Callable[[Tensor]
 
 
 def _masked_view(share: Share) -> Masked:
-    facts, part = share.facts, share.here
+    if share.here.numel() == 0:
+        return Masked(share, torch.empty(share.shape, dtype=torch.int64), _mask_view(share))
+    opened = share.facts.opened
+    assert opened is not None
+    return Masked(share, share.view_of(opened), _mask_view(share))
+
+
+def _mask_view(share: Share) -> MaskView:
+    part = share.here
+    size, stride = tuple(part.shape), tuple(part.stride())
     if part.numel() == 0:
-        mask = MaskView(0, 0, tuple(part.shape), tuple(part.stride()), 0)
-        return Masked(share, torch.empty(part.shape, dtype=torch.int64), mask)
-    assert facts.opened is not None and facts.mask is not None
-    size, stride, offset = tuple(part.shape), tuple(part.stride()), int(part.storage_offset())
-    mask = MaskView(facts.mask, share.storage_numel, size, stride, offset)
-    return Masked(share, share.view_of(facts.opened), mask)
+        return MaskView(0, 0, size, stride, 0)
+    mask = share.facts.mask
+    assert mask is not None
+    return MaskView(mask, share.storage_numel, size, stride, int(part.storage_offset()))

@@ -19,7 +19,7 @@ from torch import Tensor
 from .. import kernels
 from ..provider import bilinear, product_size
 from ..share import Share
-from .opening import Masked, masked, same_session
+from .opening import Masked, masked, masks, same_session
 from .scales import product_operands, rescale, with_headroom
 
 
@@ -89,8 +89,8 @@ def square(x: Share, fits: bool = False) -> Share:
     scale = x.scale * x.scale
     if x.public is not None:
         return _public_product("mul", (), x, x)
+    dealt = session.deal("square", masks(x))
     m = masked(x)[0]
-    dealt = session.deal("square", [m.mask])
     c = m.c.contiguous()
 
     def finish(p: int, _: Tensor) -> Tensor:
@@ -108,9 +108,9 @@ def _product(name: str, params: Sequence[Any], x: Share, y: Share, fits: bool = 
         x, y = product_operands(x, y)
     if x.public is not None or y.public is not None:
         return _public_product(name, params, x, y)
-    mx, my = masked(x, y)
     size = product_size(name, params, x.shape, y.shape)
-    dealt = session.deal("product", [mx.mask, my.mask], [name, *params, size])
+    dealt = session.deal("product", masks(x, y), [name, *params, size])
+    mx, my = masked(x, y)
     combine = _combine_mul if name == "mul" else _combine_bilinear
 
     def finish(p: int, _: Tensor) -> Tensor:

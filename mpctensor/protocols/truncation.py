@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from .. import kernels
+from ..provider import Dealt
 from ..provider.requests import WRAP_BITS
 from ..share import Part, Share
 from ..transport import Opening
-from .opening import Masked, is_open, masked, same_session
+from .opening import Masked, is_open, masked, masks, same_session
 
 OFFSET = 1 << 62
 
@@ -39,8 +40,9 @@ def truncate_all(pairs: Sequence[tuple[Share, int]]) -> list[Share]:
             raise ValueError(f"scale {x.scale} cannot be divided by {d}")
     flat = [(_flat(x), d) for x, d in pairs if x.public is None]
     wrapped = [session.n == 2 and not is_open(x) for x, _ in flat]
-    by_wrap_bit = iter(_by_wrap_bit([pair for pair, w in zip(flat, wrapped, strict=True) if w]))
-    by_opening = iter(_by_opening([pair for pair, w in zip(flat, wrapped, strict=True) if not w]))
+    by_wrap_bit = iter(_by_wrap_bit([x for x, w in zip(flat, wrapped, strict=True) if w]))
+    rest = [x for x, w in zip(flat, wrapped, strict=True) if not w]
+    by_opening = iter(divide_by_opening(rest))
     divided = iter([next(by_wrap_bit if w else by_opening) for w in wrapped])
     return [
         _truncate_public(x, d) if x.public is not None else _truncated(x, d, next(divided))
@@ -127,19 +129,22 @@ class _WrapBit:
         return self.x.each(part_of)
 
 
-def _by_opening(pairs: Sequence[tuple[Share, int]]) -> list[tuple[Part, ...]]:
+def divide_by_opening(pairs: Sequence[tuple[Share, int]]) -> list[tuple[Part, ...]]:
     """Any number of parties: from c = z + r and functions of r; no round where c is known."""
+    asked = [_asked(x, d) for x, d in pairs]
     opened = masked(*(x for x, _ in pairs)) if pairs else []
-    return [divide_masked(m, d) for m, (_, d) in zip(opened, pairs, strict=True)]
+    return [_divided(m, d, dealt) for m, (_, d), dealt in zip(opened, pairs, asked, strict=True)]
 
 
-def divide_masked(m: Masked, d: int) -> tuple[Part, ...]:
-    """Shares of z / d from the masked form of a flat share."""
-    session = m.share.session
+def _asked(x: Share, d: int) -> Dealt:
     f = _shift_of(d)
-    dealt = session.deal(
-        "open_shift" if f is not None else "open_divide", [m.mask], [d if f is None else f]
+    return x.session.deal(
+        "open_shift" if f is not None else "open_divide", masks(x), [d if f is None else f]
     )
+
+
+def _divided(m: Masked, d: int, dealt: Dealt) -> tuple[Part, ...]:
+    session, f = m.share.session, _shift_of(d)
 
     def finish(p: int, _: Tensor) -> Tensor:
         first = p == session.first

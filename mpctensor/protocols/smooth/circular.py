@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 
 from ...share import Share
-from ..opening import masked
+from ..opening import masked, masks
 from ..rectify import flatten
 from ..scales import fit
 from ..truncation import truncate
@@ -59,11 +59,11 @@ def _sines(x: Share, bits: int, quarters: Sequence[int]) -> list[Share]:
     """sin(x + quarter turns), for each entry, at a scale of about 2^bits; 1 round."""
     x = fit(x)
     flat, unit = flatten(x), result_unit(x)
-    opened = masked(flat)[0]
     turn = 2 * PI * x.scale
     multiplier = ((2 << 128) + turn) // (2 * turn)
     scale = unit << (bits - unit_bits(unit))
-    dealt = x.session.deal("harmonics", [opened.mask], [multiplier, 1, bits // 2])
+    dealt = x.session.deal("harmonics", masks(flat), [multiplier, 1, bits // 2])
+    opened = masked(flat)[0]
     found = []
     for quarter in quarters:
         cos, sin = next(harmonics(opened.c * multiplier + (quarter << 62), 1))

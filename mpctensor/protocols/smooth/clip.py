@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import torch
 from torch import Tensor
@@ -18,53 +18,80 @@ from ... import kernels
 from ...provider import BitView, Operand
 from ...share import Share
 from ..bits import MaskedBit, bit_of, masked_bit
-from ..comparison import Comparison, compare
-from ..opening import Masked, masked
+from ..comparison import Comparison, begin
+from ..opening import Masked, masked, masks
 
 
 @dataclass(frozen=True)
-class Clip:
-    """x against public bounds. inside: the public b^ of [low <= x (< high)].
-
-    bits: [x >= bound] for each bound, where their shares are wanted; views: how a request names
-    them. outcome: the comparison, where it was made for this clip.
-    """
+class _Outcome:
+    """What a clip's rounds give. inside: the public b^ of [low <= x (< high)]."""
 
     masked: Masked
     inside: Tensor
-    views: Sequence[BitView]
     bits: Sequence[MaskedBit]
-    outcome: Comparison | None
+
+
+class Clip:
+    """Flat x against public bounds. The rounds are taken when their outcome is first needed: what
+    is to be evaluated is asked of the provider before, so that it deals meanwhile.
+
+    operands: what a request for function values names: the mask, and the bits whose xor is beta.
+    """
+
+    def __init__(self, flat: Share, found: Comparison | Sequence[MaskedBit], kept: str) -> None:
+        """found: the comparison that is to run, or the bits that an earlier one left.
+
+        kept: under what name to leave the bits with x's storage; nowhere if empty.
+        """
+        self._flat, self._found, self._kept = flat, found, kept
+        if isinstance(found, Comparison):
+            n, request = found.n, found.dealt.request
+            views = [BitView(request, t, n, (n,), (1,), 0) for t in range(len(found.thresholds))]
+        else:
+            views = [BitView(b.request, b.threshold, b.n, (b.n,), (1,), 0) for b in found]
+        self.operands: list[Operand] = [*masks(flat), *views]
+
+    @cached_property
+    def _outcome(self) -> _Outcome:
+        found = self._found
+        if not isinstance(found, Comparison):
+            planes = [bit.plane for bit in found]
+            return _Outcome(masked(self._flat)[0], _inside(planes, found[0].n), found)
+        found.run()
+        bits: list[MaskedBit] = []
+        if found.kind != "none":
+            size = self._flat.shape
+            bits = [_masked_bit(found, t, size) for t in range(len(found.thresholds))]
+        if self._kept:
+            self._flat.facts.derived[self._kept] = bits
+        return _Outcome(found.masked, _inside(found.planes, found.n), bits)
 
     @property
     def phase_of(self) -> Tensor:
         """The opened c of the argument, flat."""
-        return self.masked.c
-
-    @property
-    def operands(self) -> list[Operand]:
-        """What a request for function values names: the mask, and the bits whose xor is beta."""
-        return [self.masked.mask, *self.views]
+        return self._outcome.masked.c
 
     def keep(self, plain: Tensor, times_beta: Tensor) -> Tensor:
         """A party's share of b E from its shares of E and beta E."""
-        return torch.where(self.inside, plain - times_beta, times_beta)
+        return torch.where(self._outcome.inside, plain - times_beta, times_beta)
 
     def bit(self, party: int, bound: int) -> Tensor:
         """A party's share of [x >= bound] as 0 or 1; not where the clip is for `below` only."""
-        made = self.bits[bound]
+        made = self._outcome.bits[bound]
         return kernels.bit_share(made.plane, made.beta[party], self._is_first(party))
 
     def times(self, party: int, bound: int) -> Tensor:
         """A party's share of [x >= bound] * x, flat; for clips made with `products`."""
-        assert self.outcome is not None
-        beta, beta_r = (self.outcome.value(party, bound, i) for i in (0, 1))
-        r = self.masked.mask_part(party)
-        plane, c = self.outcome.planes[bound], self.masked.c
-        return kernels.select_share(plane, c, r, beta, beta_r, self._is_first(party))
+        opened, found = self._outcome.masked, self._found
+        assert isinstance(found, Comparison)
+        beta, beta_r = (found.source(party, bound, i) for i in (0, 1))
+        first = self._is_first(party)
+        return kernels.select_share(
+            found.planes[bound], opened.c, opened.mask_part(party), beta, beta_r, first
+        )
 
     def _is_first(self, party: int) -> bool:
-        return party == self.masked.share.session.first
+        return party == self._flat.session.first
 
 
 def clip(flat: Share, bounds: Sequence[int], products: bool = False, keep: bool = False) -> Clip:
@@ -78,22 +105,9 @@ def clip(flat: Share, bounds: Sequence[int], products: bool = False, keep: bool 
     name = f"clip {bounds}"
     held: Sequence[MaskedBit] | None = flat.facts.derived.get(name) if flat.whole else None
     if held is not None and not products:
-        return _of_bits(masked(flat)[0], held)
+        return Clip(flat, held, "")
     kind = "none" if len(bounds) == 1 else "select" if products else "bit"
-    outcome = compare(flat, list(bounds), kind)
-    request, n = outcome.dealt.request, outcome.n
-    views = [BitView(request, t, n, (n,), (1,), 0) for t in range(len(bounds))]
-    bits: list[MaskedBit] = []
-    if kind != "none":
-        bits = [_masked_bit(outcome, t, flat.shape) for t in range(len(bounds))]
-    if keep and flat.whole:
-        flat.facts.derived[name] = bits
-    return Clip(outcome.masked, _inside(outcome.planes, n), views, bits, outcome)
-
-
-def _of_bits(opened: Masked, bits: Sequence[MaskedBit]) -> Clip:
-    views = [BitView(bit.request, bit.threshold, bit.n, (bit.n,), (1,), 0) for bit in bits]
-    return Clip(opened, _inside([bit.plane for bit in bits], bits[0].n), views, bits, None)
+    return Clip(flat, begin(flat, list(bounds), kind), name if keep and flat.whole else "")
 
 
 def _masked_bit(outcome: Comparison, bound: int, size: torch.Size) -> MaskedBit:

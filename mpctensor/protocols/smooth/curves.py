@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ...share import Share
 from ..linear import add
-from ..opening import masked
+from ..opening import masked, masks
 from ..rectify import flatten
 from ..scales import fit
 from ..truncation import truncate
@@ -169,12 +169,13 @@ class _Sums:
     def __init__(
         self, waves: Waves, x: Share, slope: int, gain: int, shift: int, held: Clip | None
     ) -> None:
-        opened = masked(flatten(x))[0] if held is None else held.masked
+        flat = flatten(x)
         multiplier = round(Fraction(slope << 64) / (Fraction(waves.period) * x.scale))
-        operands = [opened.mask] if held is None else held.operands
+        operands = masks(flat) if held is None else held.operands
         params = [multiplier, waves.count, DEALT_BITS]
         self._dealt = x.session.deal("harmonics", operands, params)
-        self._factors = _factors(opened.c * multiplier, waves, gain, shift - DEALT_BITS)
+        c = masked(flat)[0].c if held is None else held.phase_of
+        self._factors = _factors(c * multiplier, waves, gain, shift - DEALT_BITS)
         self._constant = _rounded(waves.constant * gain, WEIGHT_BITS - shift)
         self._held, self._first = held, x.session.first
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...provider.smooth import RATE_BITS, Term
 from ...share import Share
-from ..opening import masked
+from ..opening import masked, masks
 from .coefficients import DECAYS, EXPONENT_BITS, WEIGHT_BITS
 from .intervals import ONE_BITS
 from .tables import LN2, TOP_BITS, ramp, segment_of
@@ -37,14 +37,14 @@ def decayed(t: Share, name: str, factor: Fraction, multiplier: int = 1) -> tuple
     exponent = floor_log2(factor)
     bits = RESULT_BITS[name]
     mantissa = factor / Fraction(2) ** exponent
-    (m,) = masked(t)
     terms, ramps = [], []
     for decay, weight in zip(function.exponents, function.weights, strict=True):
         term, ramp_bits = _term(decay, weight, mantissa, bits)
         terms.append(term)
         ramps.append(ramp_bits)
     params = [multiplier, START, 1 << ONE_BITS, [term.params for term in terms]]
-    dealt = t.session.deal("exponentials", [m.mask], params)
+    dealt = t.session.deal("exponentials", masks(t), params)
+    (m,) = masked(t)
     phase = m.c.reshape(-1) * multiplier
     segments = [segment_of(phase, term.segment_bits) for term in terms]
     factors = [ramp(phase, term, b) for term, b in zip(terms, ramps, strict=True)]

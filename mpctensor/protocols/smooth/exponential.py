@@ -111,8 +111,9 @@ def exp_and_relu(x: Share, keep: bool = False) -> tuple[Share, Share]:
     x, window = _coarse(x), _capped_window(x)
     flat, unit = flatten(x), result_unit(x)
     held = clip(flat, _bounds_below_zero(window, x.scale), products=True, keep=keep)
+    powers = _powers(x, held, window, LN2, [_rising(window, unit)])
     above = at_parties(flat, lambda p: held.times(p, 1))
-    low = _settled(_powers(x, held, window, LN2, [_rising(window, unit)]), x, window)
+    low = _settled(powers, x, window)
     return low, scaled_as(above, x.shape, x.scale, unit, result_dtype(x), x.shown)
 
 
@@ -121,8 +122,9 @@ def exp_and_sign(x: Share) -> tuple[Share, Share]:
     x, window = _coarse(x), _capped_window(x)
     flat, unit = flatten(x), result_unit(x)
     held = clip(flat, _bounds_below_zero(window, x.scale))
+    powers = _powers(x, held, window, LN2, [_rising(window, unit)])
     bit = scaled_as(at_parties(flat, lambda p: held.bit(p, 1)), x.shape, 1, 1, torch.int64)
-    return _settled(_powers(x, held, window, LN2, [_rising(window, unit)]), x, window), bit
+    return _settled(powers, x, window), bit
 
 
 def sinh(x: Share) -> Share:

@@ -15,8 +15,8 @@ from ... import kernels
 from ...session import Session
 from ...share import Part, Share
 from ..linear import session_parts
-from ..opening import masked, same_session
-from ..truncation import divide_masked
+from ..opening import masked, masks, same_session
+from ..truncation import divide_by_opening
 
 OFFSET = 1 << 62
 
@@ -69,8 +69,8 @@ def product(x: Share, y: Share) -> Share:
     if known is not None:
         both = None if x.public is None else x.public * known
         return words(session, x.each(lambda _, part: part * known), both)
+    dealt = session.deal("product", masks(x, y), ["mul", tuple(x.shape)])
     mx, my = masked(x, y)
-    dealt = session.deal("product", [mx.mask, my.mask], ["mul", tuple(x.shape)])
     cx, cy = mx.c.contiguous(), my.c.contiguous()
 
     def finish(p: int, _: Tensor) -> Tensor:
@@ -90,8 +90,8 @@ def shifted_product(z: Share, shift: int, y: Share) -> Share:
     or +1 unit, unbiased, as in every truncation.
     """
     session = same_session(z, y)
+    dealt = session.deal("shifted_product", masks(z, y), [shift])
     mz, my = masked(z, y)
-    dealt = session.deal("shifted_product", [mz.mask, my.mask], [shift])
     raised = mz.c + OFFSET
     upper = raised < 0
     kept = ((raised >> shift) & ((1 << (64 - shift)) - 1)) - (1 << (62 - shift))
@@ -109,7 +109,7 @@ def shifted(x: Share, shift: int) -> Share:
         return x
     if x.public is not None:
         return public_words(x.session, x.public >> shift)
-    parts = divide_masked(masked(x)[0], 1 << shift)
+    (parts,) = divide_by_opening([(x, 1 << shift)])
     return words(x.session, x.each(lambda p, _: parts[p].view(x.shape)))
 
 
