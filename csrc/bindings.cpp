@@ -211,10 +211,10 @@ void rows_deal(std::uintptr_t out, int kind, std::uintptr_t r, const RawStreams&
 }
 
 void lookup(std::uintptr_t message, std::uintptr_t tops, int kind, std::uintptr_t c,
-            const RawSource& rows, const RawSource& masks, bool first, std::int64_t n,
-            int threads) {
-  compare::lookup(static_cast<compare::Kind>(kind), words(c), source(rows), source(masks), first, n,
-                  mutable_words(message), mutable_words(tops), threads);
+            std::int64_t threshold, const RawSource& rows, const RawSource& masks, bool first,
+            std::int64_t n, int threads) {
+  compare::lookup(static_cast<compare::Kind>(kind), words(c), threshold, source(rows),
+                  source(masks), first, n, mutable_words(message), mutable_words(tops), threads);
 }
 
 void merge_deal(std::uintptr_t out, int kind, int level, const RawStreams& masks,
@@ -233,9 +233,9 @@ void merge(std::uintptr_t message, std::uintptr_t next_tops, int kind, int level
                  mutable_words(next_tops), threads);
 }
 
-void bit_hat(std::uintptr_t out, std::uintptr_t c, std::uintptr_t opened, bool flip, std::int64_t n,
-             int threads) {
-  compare::bit_hat(words(c), words(opened), flip, n, mutable_words(out), threads);
+void bit_hat(std::uintptr_t out, std::uintptr_t c, std::int64_t threshold, std::uintptr_t opened,
+             bool flip, std::int64_t n, int threads) {
+  compare::bit_hat(words(c), threshold, words(opened), flip, n, mutable_words(out), threads);
 }
 
 void beta_deal(std::uintptr_t out, std::uintptr_t r, const RawStreams& masks, std::int64_t n,

@@ -69,6 +69,14 @@ const u64* elements_of(const u64* elements, Block at, u64* scratch) {
   return scratch;
 }
 
+// The elements of a block less a threshold, padded to 1024.
+const u64* lowered(const u64* elements, u64 threshold, Block at, u64* scratch) {
+  const u64* from = elements_of(elements, at, scratch);
+  if (threshold == 0) return from;
+  for (std::int64_t i = 0; i < kBlockElements; ++i) scratch[i] = from[i] - threshold;
+  return scratch;
+}
+
 // A block of a bundle to be written, planes 16 words apart until finish(); up to `most` planes.
 template <int most>
 class Output {
@@ -115,8 +123,8 @@ void rows_deal(Kind kind, const u64* r, const Streams& others, std::int64_t n, u
   });
 }
 
-void lookup(Kind kind, const u64* c, const Source& rows, const Source& masks, bool first,
-            std::int64_t n, u64* message, u64* tops, int threads) {
+void lookup(Kind kind, const u64* c, u64 threshold, const Source& rows, const Source& masks,
+            bool first, std::int64_t n, u64* message, u64* tops, int threads) {
   const Stages& use = stages();
   const Reader row(rows), mask(masks);
   const int opened = message_planes(kind, 1);
@@ -126,7 +134,7 @@ void lookup(Kind kind, const u64* c, const Source& rows, const Source& masks, bo
     Scratch<kMostMessages> mask_words;
     Output<kMostMessages> out(message, opened, at);
     Output<kMostTops> top(tops, tops_planes(kind, 1), at);
-    use.lookup(kind, elements_of(c, at, padded.words),
+    use.lookup(kind, lowered(c, threshold, at, padded.words),
                planes_of(row, rows_planes(kind), at, row_words.words),
                planes_of(mask, opened, at, mask_words.words), first, out.planes(), top.planes());
     out.finish();
@@ -174,12 +182,14 @@ void merge(Kind kind, int level, const Merge& state, std::int64_t n, u64* messag
   });
 }
 
-void bit_hat(const u64* c, const u64* opened, bool flip, std::int64_t n, u64* plane, int threads) {
+void bit_hat(const u64* c, u64 threshold, const u64* opened, bool flip, std::int64_t n, u64* plane,
+             int threads) {
   const Selections& use = selections();
   const u64 constant = -u64{flip};
   for_each_block(n, kLightGrain, threads, [&](Block at) {
+    Elements padded;
     u64 top[kBlockWords];
-    use.top_bits(c + at.element, at.elements, top);
+    use.top_bits(lowered(c, threshold, at, padded.words), at.elements, top);
     for (std::int64_t w = 0; w < at.words; ++w)
       plane[at.word() + w] = top[w] ^ opened[at.word() + w] ^ constant;
   });

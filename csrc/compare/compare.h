@@ -81,9 +81,11 @@ struct Streams {
 void rows_deal(Kind kind, const std::uint64_t* r, const Streams& others, std::int64_t n,
                std::uint64_t* rows, int threads);
 
-// A party: its message for the first merge, and its tops. first: the party that adds constants.
-void lookup(Kind kind, const std::uint64_t* c, const Source& rows, const Source& masks, bool first,
-            std::int64_t n, std::uint64_t* message, std::uint64_t* tops, int threads);
+// A party: its message for the first merge, and its tops, at c - threshold. first: the party that
+// adds constants.
+void lookup(Kind kind, const std::uint64_t* c, std::uint64_t threshold, const Source& rows,
+            const Source& masks, bool first, std::int64_t n, std::uint64_t* message,
+            std::uint64_t* tops, int threads);
 
 // The provider: the last party's share of the monomials of all parties' masks.
 void merge_deal(Kind kind, int level, const Streams& masks, const Streams& others, std::int64_t n,
@@ -101,9 +103,9 @@ struct Merge {
 void merge(Kind kind, int level, const Merge& state, std::int64_t n, std::uint64_t* message,
            std::uint64_t* tops, int threads);
 
-// Public: plane = msb(c) xor opened xor flip.
-void bit_hat(const std::uint64_t* c, const std::uint64_t* opened, bool flip, std::int64_t n,
-             std::uint64_t* plane, int threads);
+// Public: plane = msb(c - threshold) xor opened xor flip.
+void bit_hat(const std::uint64_t* c, std::uint64_t threshold, const std::uint64_t* opened,
+             bool flip, std::int64_t n, std::uint64_t* plane, int threads);
 
 // The provider: beta = msb(r) xor the last mask of all parties.
 void beta_deal(const std::uint64_t* r, const Streams& masks, std::int64_t n, std::uint64_t* beta,

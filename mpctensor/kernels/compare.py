@@ -74,20 +74,20 @@ def rows_deal(digits: Digits, r: Tensor, keys: bytes, stream: int) -> Tensor:
 
 
 def lookup(
-    digits: Digits, c: Tensor, rows: Source, key: bytes, masks: int, first: bool
+    digits: Digits, c: Tensor, rows: Source, key: bytes, masks: int, first: bool, threshold: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """A party looks up EQ and LT of every digit at c: its first message and its tops (bundles).
+    """A party looks up EQ and LT of every digit at c - threshold: its first message and its tops.
 
-    rows: its share of the rows. masks: the stream, under its key, that masks the message.
-    first: whether it is the party that adds public constants.
+    Both are bundles. rows: its share of the rows. masks: the stream, under its key, that masks the
+    message. first: whether it is the party that adds public constants.
     """
     c = dense("c", c)
     n = c.numel()
     raw_rows, _held = plane_source("rows", rows, digits.rows, n)
     message, tops = new_bundle(digits.messages[0], n), new_bundle(digits.tops[0], n)
     _C.lookup(
-        message.data_ptr(), tops.data_ptr(), digits.kind, c.data_ptr(), raw_rows, _own(key, masks),
-        first, n, threads(),
+        message.data_ptr(), tops.data_ptr(), digits.kind, c.data_ptr(), threshold, raw_rows,
+        _own(key, masks), first, n, threads(),
     )  # fmt: skip
     return message, tops
 
@@ -137,16 +137,16 @@ def merge(
     return message, next_tops
 
 
-def bit_hat(c: Tensor, opened: Tensor, flip: bool) -> Tensor:
-    """Public: the plane b^ = msb(c) xor the opened outcome xor flip.
+def bit_hat(c: Tensor, opened: Tensor, flip: bool, threshold: int = 0) -> Tensor:
+    """Public: the plane b^ = msb(c - threshold) xor the opened outcome xor flip.
 
-    The bit is b^ xor beta: [x < 0], or [x >= 0] where flip is set.
+    The bit is b^ xor beta: [x < threshold], or [x >= threshold] where flip is set.
     """
     c = dense("c", c)
     n = c.numel()
     opened = bundle("opened", opened, 1, n)
     out = new_words(words(n))
-    _C.bit_hat(out.data_ptr(), c.data_ptr(), opened.data_ptr(), flip, n, threads())
+    _C.bit_hat(out.data_ptr(), c.data_ptr(), threshold, opened.data_ptr(), flip, n, threads())
     return out
 
 

@@ -45,7 +45,7 @@ class Comparison:
     kind: str
     flip: bool
     planes: list[Tensor] = field(default_factory=list)
-    _shifted: list[Tensor] = field(default_factory=list)
+    _lowered: list[tuple[Tensor, int]] = field(default_factory=list)
     _tops: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
     @cached_property
@@ -70,7 +70,8 @@ class Comparison:
     def run(self) -> Comparison:
         """A round for the opening, if it is new, one for each merge and one for b^."""
         c = self.masked.c
-        self._shifted = [c if isinstance(t, int) and t == 0 else c - t for t in self.thresholds]
+        # c' and what is still to be taken off it, block by block
+        self._lowered = [(c, t) if isinstance(t, int) else (c - t, 0) for t in self.thresholds]
         first, *following = self.digits.messages
         opened = self._open(first, self._lookup)
         self.dealt.release(0)
@@ -82,10 +83,11 @@ class Comparison:
         planes = [plane.view(-1) for plane in opened]
         if self.digits.order:
             planes = [
-                kernels.bit_hat(c, plane, self.flip)
-                for c, plane in zip(self._shifted, planes, strict=True)
+                kernels.bit_hat(c, plane, self.flip, rest)
+                for (c, rest), plane in zip(self._lowered, planes, strict=True)
             ]
         self.planes = planes
+        self._lowered = []
         return self
 
     def _open(self, count: int, step: Callable[[int, int], Tensor]) -> list[Tensor]:
@@ -99,9 +101,9 @@ class Comparison:
     def _lookup(self, p: int, t: int) -> Tensor:
         """Party p: EQ and LT of every digit at the public index, masked for the first merge."""
         first = p == self.share.session.first
-        rows = self.dealt.source(p, 0)
+        rows, (c, rest) = self.dealt.source(p, 0), self._lowered[t]
         message, self._tops[p, t] = kernels.lookup(
-            self.digits, self._shifted[t], rows, self.dealt.keys[p], self._masks(1, t), first
+            self.digits, c, rows, self.dealt.keys[p], self._masks(1, t), first, rest
         )
         return message
 
