@@ -23,6 +23,7 @@ except ModuleNotFoundError as error:
         "source tree, or `pip install --no-build-isolation .`, and import again."
     ) from None
 
+from mpctensor.kernels import pages as _pages  # noqa: F401  (before torch makes a tensor)
 from mpctensor.kernels.arguments import Source, words
 from mpctensor.kernels.compare import (
     EQUAL,
