@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import log
 
 WORD = 8  # bytes of an element's share
@@ -64,8 +65,7 @@ class Figures:
 
 def slopes(series: Sequence[Figures]) -> list[float]:
     """Of log seconds over log elements, between successive sizes."""
-    pairs = zip(series, series[1:], strict=False)
-    return [log(b.seconds / a.seconds) / log(b.elements / a.elements) for a, b in pairs]
+    return [log(b.seconds / a.seconds) / log(b.elements / a.elements) for a, b in pairwise(series)]
 
 
 HEAD = (

@@ -41,10 +41,11 @@ def _cut(value: Tensor, width: int) -> Tensor:
 
 def receive(channel: Channel, request: Request) -> list[Tensor]:
     """The items of a request, read from the channel; high bits that did not travel are 0."""
-    return [_receive(channel, item) for item in request.layout]
+    return [receive_item(channel, item) for item in request.layout]
 
 
-def _receive(channel: Channel, item: Item) -> Tensor:
+def receive_item(channel: Channel, item: Item) -> Tensor:
+    """The next item."""
     cut = width(item)
     if cut == 8:
         value = torch.empty(item.size, dtype=torch.int64)

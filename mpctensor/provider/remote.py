@@ -2,7 +2,8 @@
 
 Requests leave at once and corrections are waited for where a protocol first uses them, so dealing
 overlaps with the rounds between. What can be foreseen is dealt ahead; what was not foreseen is
-asked for when it comes. Each correction is handed out once.
+asked for when it comes, and handed out item by item: a large item stays on its way until somebody
+waits, so that what came before may have left memory. Each correction is handed out once.
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from math import prod
 from time import monotonic, perf_counter
 
 from torch import Tensor
 
 from ..errors import PeerError, SessionError
 from ..network import Channel, Kind
-from .corrections import receive, wire_size
-from .requests import Request
+from .corrections import receive_item, width, wire_size
+from .requests import Item, Request
 from .spool import Spool
 from .wire import encode
 
 AHEAD = "ahead"  # the text of a frame whose requests may wait for those that do not say so
 MOST_AT_ONCE = 256  # requests in one frame
+LARGE = 1 << 26  # bytes of an item that is not read before somebody waits
+HOLD = 5.0  # seconds that it is left on its way: the provider's patience is for progress
 SHARE = 0.75  # of the timeout: whoever waits for us must hear of the provider before it is over
 
 
@@ -34,8 +38,7 @@ def tag(request: Request) -> bytes:
 class RemoteProvider:
     """Asks a provider over a channel. failed: told of what ends the session.
 
-    timeout: of the session, in seconds. waited: seconds that protocols spent waiting for
-    corrections.
+    timeout: of the session, in seconds. waited: seconds spent waiting for corrections.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class RemoteProvider:
         self._unwanted: set[bytes] = set()  # given up before they arrived
         self._spool_of: dict[bytes, Spool] = {}
         self._spools: list[Spool] = []
+        self._waiting: list[Callable[[], bool]] = []  # what threads wait for
+        self._closed = False
         self._change = threading.Condition()
         self._heard = monotonic()  # when corrections came last
         self._error: SessionError | OSError | None = None
@@ -121,29 +126,64 @@ class RemoteProvider:
         request = self._expected.get(frame.digest)
         if request is None or frame.size != wire_size(request):
             raise SessionError(f"{self.channel.peer} dealt what nobody asked for")
-        dealt = receive(self.channel, request)
+        dealt: list[Tensor] = []
+        wanted = self._begin(frame.digest, dealt)
+        for item in request.layout:
+            if wanted:
+                self._hold(item)
+            self._receive_item(item, dealt)
         with self._change:
             del self._expected[frame.digest]
             spool = self._spool_of.pop(frame.digest, None)
             if frame.digest in self._unwanted:
                 self._unwanted.discard(frame.digest)
-            else:
+            elif not wanted:
                 kept = (lambda: dealt) if spool is None else spool.keep(dealt)
                 self._arrived[frame.digest] = kept
+            self._change.notify_all()
+
+    def _begin(self, name: bytes, dealt: list[Tensor]) -> bool:
+        """Hand out `dealt` while it fills, where a protocol has asked for it and is at it."""
+        with self._change:
+            wanted = not any(
+                name in those for those in (self._ahead, self._unwanted, self._spool_of)
+            )
+            if wanted:
+                self._arrived[name] = lambda: dealt
+                self._change.notify_all()
+            return wanted
+
+    def _hold(self, item: Item) -> None:
+        """Leave a large item on its way until somebody waits for what is not here."""
+        if width(item) * prod(item.size) >= LARGE:
+            with self._change:
+                self._change.wait_for(
+                    lambda: self._closed or not all(ready() for ready in self._waiting), HOLD
+                )
+
+    def _receive_item(self, item: Item, dealt: list[Tensor]) -> None:
+        value = receive_item(self.channel, item)
+        with self._change:
+            dealt.append(value)
             self._heard = monotonic()
             self._change.notify_all()
 
     def take(self, request: Request) -> list[Tensor]:
-        """Wait for the corrections of a request, and hand them out, once."""
-        started = perf_counter()
+        """Wait for the corrections of a request, and hand them out, once; see `wait_for`."""
         self._wait(lambda: tag(request) in self._arrived)
-        self.waited += perf_counter() - started
         return self._arrived.pop(tag(request))()
+
+    def wait_for(self, dealt: list[Tensor], item: int) -> None:
+        """Wait until `item` is among the corrections that were taken."""
+        self._wait(lambda: item < len(dealt))
 
     def _wait(self, ready: Callable[[], bool]) -> None:
         """Wait until something has arrived; whatever goes wrong ends the session."""
+        begun = perf_counter()
         try:
             with self._change:
+                self._waiting.append(ready)
+                self._change.notify_all()
                 started = monotonic()
                 while not ready():
                     if self._error is not None:
@@ -158,8 +198,15 @@ class RemoteProvider:
         except BaseException as error:
             self._failed(error)
             raise
+        finally:
+            with self._change:
+                self._waiting = [other for other in self._waiting if other is not ready]
+            self.waited += perf_counter() - begun
 
     def close(self) -> None:
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
         self.channel.close()
         for spool in self._spools:
             spool.close()
@@ -174,12 +221,14 @@ class Expected:
         self._dealt: list[Tensor] | None = None
 
     def __getitem__(self, item: int) -> Tensor:
-        return self._here()[item]
+        return self._with(item)[item]
 
     def __setitem__(self, item: int, value: Tensor) -> None:
-        self._here()[item] = value
+        self._with(item)[item] = value
 
-    def _here(self) -> list[Tensor]:
+    def _with(self, item: int) -> list[Tensor]:
+        """What has come, `item` among it."""
         if self._dealt is None:
             self._dealt = self._provider.take(self._request)
+        self._provider.wait_for(self._dealt, item)
         return self._dealt
