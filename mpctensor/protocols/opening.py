@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .. import kernels
 from ..errors import SessionError
 from ..provider import MaskView
 from ..session import Session
@@ -32,6 +33,10 @@ class Masked:
     def mask_part(self, party: int) -> Tensor:
         """Party p's part of r, shaped as the view."""
         return self.share.session.party(party).mask_view(self.mask)
+
+    def mask_source(self, party: int) -> kernels.Source:
+        """Where a kernel finds party p's part of r; the view is flat."""
+        return self.share.session.party(party).mask_source(self.mask)
 
 
 def masks(*shares: Share) -> list[MaskView]:

@@ -115,7 +115,7 @@ def _rectified(outcome: Comparison, p: int, threshold: int, shift: int) -> Tenso
         beta, rho, beta_rho, mu, beta_mu = values
         return kernels.select_shift_share(plane, c, shift, beta, rho, beta_rho, mu, beta_mu, first)
     beta, beta_r = values
-    return kernels.select_share(plane, c, outcome.masked.mask_part(p), beta, beta_r, first)
+    return kernels.select_share(plane, c, outcome.masked.mask_source(p), beta, beta_r, first)
 
 
 def absolute(x: Share) -> tuple[Share, Share]:

@@ -39,6 +39,12 @@ class PartyKeys:
         span = 1 + sum((n - 1) * s for n, s in zip(view.size, view.stride, strict=True))
         return self.mask(None, view.id, view.offset, span).as_strided(view.size, view.stride)
 
+    def mask_source(self, view: MaskView) -> kernels.Source:
+        """Where a kernel finds `mask_view` of a flat view: where it can, it expands it itself."""
+        if view.offset == 0 and view.stride == (1,):
+            return self._mask_key, view.id
+        return self.mask_view(view)
+
     def input(self, peer: int, number: int, n: int) -> Tensor:
         """The pair's common words for input `number`."""
         return kernels.prg(self._input_keys[peer], number, 0, n)

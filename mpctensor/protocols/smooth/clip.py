@@ -87,7 +87,7 @@ class Clip:
         beta, beta_r = (found.source(party, bound, i) for i in (0, 1))
         first = self._is_first(party)
         return kernels.select_share(
-            found.planes[bound], opened.c, opened.mask_part(party), beta, beta_r, first
+            found.planes[bound], opened.c, opened.mask_source(party), beta, beta_r, first
         )
 
     def _is_first(self, party: int) -> bool:
