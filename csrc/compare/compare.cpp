@@ -69,11 +69,11 @@ const u64* elements_of(const u64* elements, Block at, u64* scratch) {
   return scratch;
 }
 
-// The elements of a block less a threshold, padded to 1024.
+// The elements of a block less a threshold, padded with zeros to 1024.
 const u64* lowered(const u64* elements, u64 threshold, Block at, u64* scratch) {
   const u64* from = elements_of(elements, at, scratch);
   if (threshold == 0) return from;
-  for (std::int64_t i = 0; i < kBlockElements; ++i) scratch[i] = from[i] - threshold;
+  for (std::int64_t i = 0; i < at.elements; ++i) scratch[i] = from[i] - threshold;
   return scratch;
 }
 

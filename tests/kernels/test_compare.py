@@ -223,6 +223,20 @@ def test_sources_in_memory_and_from_the_prg() -> None:
         )
 
 
+@pytest.mark.parametrize("threshold", [1, -(2**40), 2**63 - 1])
+@pytest.mark.parametrize("n", [1, 65, 1024, 1100])
+def test_a_threshold_is_taken_off_before(each_isa: str, n: int, threshold: int) -> None:
+    c = secrets(n)
+    for digits in TWINS:
+        lowered = kernels.lookup(digits, c, (KEY, ROWS), KEY, 1, True, threshold)
+        expected = kernels.lookup(digits, c - threshold, (KEY, ROWS), KEY, 1, True)
+        assert all(torch.equal(a, b) for a, b in zip(lowered, expected, strict=True))
+    opened = kernels.prg_bundle(KEY, 9, 1, n)
+    for flip in (False, True):
+        hat = kernels.bit_hat(c, opened, flip, threshold)
+        assert torch.equal(hat, kernels.bit_hat(c - threshold, opened, flip))
+
+
 def test_bad_arguments() -> None:
     c, plane = torch.zeros(100, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
     with pytest.raises(TypeError, match="`c`"):
