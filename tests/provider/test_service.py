@@ -10,7 +10,7 @@ import torch
 
 from mpctensor.errors import PeerError, SessionError
 from mpctensor.network import Identity, Kind, dial
-from mpctensor.provider import Dealer, Limits, MaskView, Request, Service, service, wire
+from mpctensor.provider import Dealer, Limits, MaskView, Request, Service, remote, service, wire
 from mpctensor.provider.corrections import receive, wire_size
 from mpctensor.provider.keys import combined
 from mpctensor.provider.remote import AHEAD, RemoteProvider, tag
@@ -286,6 +286,36 @@ def test_a_spool_that_is_closed_touches_no_other_file(tmp_path):
         assert os.fstat(other).st_size == 0
     finally:
         os.close(other)
+
+
+def test_large_items_stay_on_their_way_until_somebody_waits(james, monkeypatch):
+    monkeypatch.setattr(remote, "LARGE", 1000)
+    monkeypatch.setattr(remote, "HOLD", 60)
+    (_, bob), dealer = joined(james)
+    provider = RemoteProvider(bob.channel, 5, [].append)
+    compared = Request("less_than", 3, SQUARE.operands, ("select", 0, 1))
+    expected = dealer.deal(compared)
+    sizes = [value.numel() * 8 for value in expected]
+    assert [size < 1000 for size in sizes] == [False, False, True, True, True]
+    dealt = provider.deal(compared)
+    assert torch.equal(dealt[0], expected[0])
+    here = dealt._dealt
+    sleep(0.1)
+    assert len(here) == 1, "the second item is large, and nobody has asked for it"
+    dealt[0] = torch.empty(0)
+    assert provider.deal(SQUARE)[0].shape == (100,), "what comes behind it is not held up"
+    assert len(here) == 5 and here[0].numel() == 0
+    assert all(torch.equal(dealt[i], expected[i]) for i in range(1, 5))
+    assert not provider._expected and not provider._arrived and not provider._waiting
+
+
+def test_a_large_item_that_nobody_wants_is_read_in_the_end(james, monkeypatch):
+    monkeypatch.setattr(remote, "LARGE", 1)
+    monkeypatch.setattr(remote, "HOLD", 0.05)
+    (_, bob), _ = joined(james)
+    provider = RemoteProvider(bob.channel, 5, [].append)
+    provider.deal(SQUARE)
+    await_true(lambda: not provider._expected)
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
