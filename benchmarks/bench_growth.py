@@ -7,8 +7,8 @@ TCP on the loopback interface with a thread each. Writes results/growth.md and r
 from __future__ import annotations
 
 import json
-import os
 import platform
+import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import date
@@ -18,12 +18,12 @@ from typing import Any
 import torch
 
 import mpctensor as mpc
-from mpctensor import kernels
 from mpctensor.command.throwaway import deployment
 
 from .bench_link import NAMES, launched, running
 from .growth import WORD, WORKS, Figures, slopes, table
 from .growth_chart import draw
+from .peers.machine import machine
 
 Report = Callable[[str, float, str], None]
 RESULTS = Path(__file__).parent / "results"
@@ -34,7 +34,7 @@ def simulated(*arguments: str) -> list[dict[str, Any]]:
     """What one process measures that is all parties."""
     threads = str(torch.get_num_threads())
     with running(launched("benchmarks.growing", *arguments, OMP_NUM_THREADS=threads)) as process:
-        return [json.loads(process.communicate(timeout=LIMIT)[0])]
+        return [said(process)]
 
 
 def deployed(*arguments: str) -> list[dict[str, Any]]:
@@ -54,7 +54,15 @@ def deployed(*arguments: str) -> list[dict[str, Any]]:
             )
             for name in NAMES
         ]
-        return [json.loads(party.communicate(timeout=LIMIT)[0]) for party in parties]
+        return [said(party) for party in parties]
+
+
+def said(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """The figures of a process, once it has ended."""
+    output = process.communicate(timeout=LIMIT)[0]
+    if process.returncode:
+        raise RuntimeError(f"{process.args} failed; it says why above")
+    return dict(json.loads(output))
 
 
 PLACES = {"simulated": simulated, "deployed": deployed}
@@ -82,7 +90,7 @@ def run(report: Report) -> None:
             reported(report, f"{where}, {name}", series[where, name])
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "growth.md").write_text(written(series))
-    draw(series, f"{machine()}, {date.today()}", RESULTS / "growth.png")
+    draw(series, f"{where_it_ran()}, {date.today()}", RESULTS / "growth.png")
 
 
 def reported(report: Report, label: str, every: Sequence[Figures]) -> None:
@@ -96,9 +104,9 @@ def reported(report: Report, label: str, every: Sequence[Figures]) -> None:
         report(f"{size}: from the provider", figures.dealt / 1e6, "MB")
 
 
-def machine() -> str:
-    cores = len(os.sched_getaffinity(0))
-    return f"{platform.system()} {platform.machine()}, {cores} cores, kernels {kernels.isa()}"
+def where_it_ran() -> str:
+    on = machine()
+    return f"{on['cpu']}, {on['cores']} cores, {on['isa']} kernels, {on['system']}"
 
 
 def written(series: dict[tuple[str, str], list[Figures]]) -> str:
@@ -106,12 +114,14 @@ def written(series: dict[tuple[str, str], list[Figures]]) -> str:
     text = (
         "# How cost grows\n\n"
         "![seconds, memory and bytes over elements](growth.png)\n\n"
-        f"`python -m benchmarks growth` on {date.today()}: {machine()}, Python"
+        f"`python -m benchmarks growth` on {date.today()}: {where_it_ran()}, Python"
         f" {platform.python_version()}, torch {torch.__version__}, mpctensor {mpc.__version__}.\n"
-        'What is in the columns: "How cost grows" in [the README](../README.md).\n'
+        'What the columns mean: "How cost grows" in [the README](../README.md).\n'
     )
     for (where, name), every in series.items():
         power = WORKS[name].power
-        text += f"\n## {name}, {where}\n\nA slope of {power:g} is one time for every step.\n\n"
+        text += (
+            f"\n## {name}, {where}\n\nAt a slope of {power:g} the time grows as the work does.\n\n"
+        )
         text += table(every)
     return text

@@ -25,7 +25,7 @@ OPERATIONS: dict[str, Callable[..., torch.Tensor]] = {
     "relu": torch.relu,
     "matmul": torch.matmul,
 }
-FEW, MANY, ENOUGH = 3, 20, 10**6  # repetitions at least and at most; elements in all of them
+FEW, MANY, ENOUGH = 3, 50, 10**7  # repetitions at least and at most; elements in all of them
 SMALL = 8  # what warms up is of this size
 
 
