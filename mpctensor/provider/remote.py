@@ -131,16 +131,7 @@ class RemoteProvider:
         for item in request.layout:
             if wanted:
                 self._hold(item)
-            self._receive_item(item, dealt)
-        with self._change:
-            del self._expected[frame.digest]
-            spool = self._spool_of.pop(frame.digest, None)
-            if frame.digest in self._unwanted:
-                self._unwanted.discard(frame.digest)
-            elif not wanted:
-                kept = (lambda: dealt) if spool is None else spool.keep(dealt)
-                self._arrived[frame.digest] = kept
-            self._change.notify_all()
+            self._receive_item(item, dealt, frame.digest, wanted)
 
     def _begin(self, name: bytes, dealt: list[Tensor]) -> bool:
         """Hand out `dealt` while it fills, where a protocol has asked for it and is at it."""
@@ -161,12 +152,23 @@ class RemoteProvider:
                     lambda: self._closed or not all(ready() for ready in self._waiting), HOLD
                 )
 
-    def _receive_item(self, item: Item, dealt: list[Tensor]) -> None:
+    def _receive_item(self, item: Item, dealt: list[Tensor], name: bytes, wanted: bool) -> None:
         value = receive_item(self.channel, item)
         with self._change:
             dealt.append(value)
+            if len(dealt) == len(self._expected[name].layout):
+                self._complete(dealt, name, wanted)
             self._heard = monotonic()
             self._change.notify_all()
+
+    def _complete(self, dealt: list[Tensor], name: bytes, wanted: bool) -> None:
+        """All corrections are here: keep those that nobody has taken yet."""
+        del self._expected[name]
+        spool = self._spool_of.pop(name, None)
+        if name in self._unwanted:
+            self._unwanted.discard(name)
+        elif not wanted:
+            self._arrived[name] = (lambda: dealt) if spool is None else spool.keep(dealt)
 
     def take(self, request: Request) -> list[Tensor]:
         """Wait for the corrections of a request, and hand them out, once; see `wait_for`."""
@@ -230,5 +232,6 @@ class Expected:
         """What has come, `item` among it."""
         if self._dealt is None:
             self._dealt = self._provider.take(self._request)
-        self._provider.wait_for(self._dealt, item)
+        if item >= len(self._dealt):
+            self._provider.wait_for(self._dealt, item)
         return self._dealt
