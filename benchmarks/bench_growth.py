@@ -106,7 +106,8 @@ def reported(report: Report, label: str, every: Sequence[Figures]) -> None:
 
 def where_it_ran() -> str:
     on = machine()
-    return f"{on['cpu']}, {on['cores']} cores, {on['isa']} kernels, {on['system']}"
+    cores = f"{on['cores']} cores (load {on['load']})"
+    return f"{on['cpu']}, {cores}, {on['isa']} kernels, {on['system']}"
 
 
 def written(series: dict[tuple[str, str], list[Figures]]) -> str:

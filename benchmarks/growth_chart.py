@@ -16,7 +16,7 @@ from .growth import Figures
 PANELS = (
     ("seconds", lambda figures: figures.seconds),
     ("extra memory, as a multiple of the operands' shares", lambda figures: figures.multiple),
-    ("bytes sent by a party (line) and by the provider (dotted)", lambda figures: figures.sent),
+    ("bytes of a party; of the provider (dotted)", lambda figures: figures.sent),
 )
 COLOURS = {"mul": "#6a994e", "relu": "#1b6ca8", "matmul": "#d98324"}
 FROM = 10**5  # elements: below it, memory is what every operation needs
