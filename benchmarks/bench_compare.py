@@ -2,7 +2,8 @@
 
 The wide kind merges nine digits of 7 bits at once, as sessions with link="wan" do. Everything that
 a simulated session computes is in here once: masks, what is dealt, both parties' steps and the sums
-that openings take. Protocol bookkeeping in Python is not.
+that openings take. Protocol bookkeeping in Python is not. Then the kernels one by one, each beside
+the bound of its bytes and AES blocks.
 """
 
 from collections import defaultdict
@@ -13,9 +14,11 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
+from benchmarks.bounds import Report, beside_bound
 from mpctensor import kernels
 
 SIZE = 1_000_000
+WIDE_SIZE = 100_000  # beside bounds: as much memory as the others want
 REPEATS = 7
 MASK_KEYS = (bytes(range(16)), bytes(range(16, 32)))
 KEYS = (bytes(range(32, 48)), bytes(range(48, 64)))
@@ -104,7 +107,76 @@ def _secret() -> Tensor:
     return (torch.randint(0, 2**32, (SIZE,)) << 32 | low) >> torch.randint(0, 64, (SIZE,))
 
 
-def run(report: Callable[[str, float, str], None]) -> None:
+def beside_bounds(report: Report, digits: kernels.Digits, n: int, kind: str) -> None:
+    """Every kernel of one comparison beside its bound: provider, party 0 (streams) and party 1."""
+
+    def line(name: str, kernel: Callable[..., object], *operands: object, words: int = 0) -> None:
+        beside_bound(report, f"{name}{kind}", n, kernel, *operands, words=words)
+
+    every, key = KEYS[0] + KEYS[1], KEYS[0]
+    c, plane = kernels.prg(KEYS[0], 7, 0, n), kernels.words(n)
+    r = kernels.prg(every, 1, 0, n)
+    rows = kernels.rows_deal(digits, r, key, ROWS)
+    sent, dealt = digits.messages, digits.rows * plane
+    line("rows_deal", kernels.rows_deal, digits, r, key, ROWS, words=dealt)
+    own = (key, MASKS[0])
+    look = (digits, c, (key, ROWS), *own, True)
+    line("lookup, party 0", kernels.lookup, *look, words=dealt + sent[0] * plane)
+    look = (digits, c, rows, *own, False)
+    line("lookup, party 1", kernels.lookup, *look, words=sent[0] * plane)
+    message, tops = kernels.lookup(*look)
+    masks = (*MASKS[: digits.merges], BETA)
+    for i, products in enumerate(digits.monomials):
+        deal = (digits, i + 1, n, every, masks[i], key, MONOMIALS[i])
+        dealt = products * plane
+        line(f"merge_deal {i + 1}", kernels.merge_deal, *deal, words=2 * sent[i] * plane + dealt)
+        masked = (sent[i] + sent[i + 1]) * plane
+        step = (digits, i + 1, n, message, tops, key, masks[i])
+        step0 = (*step, (key, MONOMIALS[i]), masks[i + 1], True)
+        step1 = (*step, kernels.merge_deal(*deal), masks[i + 1], False)
+        line(f"merge {i + 1}, party 0", kernels.merge, *step0, words=masked + dealt)
+        line(f"merge {i + 1}, party 1", kernels.merge, *step1, words=masked)
+        message, tops = kernels.merge(*step1)
+
+
+def selections_beside_bounds(report: Report, n: int) -> None:
+    """The kernels from the outcome of a comparison to shares, as above."""
+
+    def line(name: str, kernel: Callable[..., object], *operands: object, words: int = 0) -> None:
+        beside_bound(report, name, n, kernel, *operands, words=words)
+
+    every, key = KEYS[0] + KEYS[1], KEYS[0]
+    c, r, plane = kernels.prg(key, 7, 0, n), kernels.prg(every, 1, 0, n), kernels.words(n)
+    opened = kernels.prg(key, 8, 0, plane)
+    line("bit_hat", kernels.bit_hat, c, opened, True)
+    line("beta_deal", kernels.beta_deal, r, every, BETA, words=2 * plane)
+    beta, hat = kernels.beta_deal(r, every, BETA), kernels.bit_hat(c, opened, True)
+    streams = [(key, VALUES + i) for i in range(5)]
+    mask = (MASK_KEYS[0], 1)
+    line("select_deal", kernels.select_deal, beta, r, key, VALUES, words=2 * n)
+    values = kernels.select_deal(beta, r, key, VALUES)
+    share = (hat, c, mask)
+    line("select_share, party 0", kernels.select_share, *share, *streams[:2], True, words=3 * n)
+    line("select_share, party 1", kernels.select_share, *share, *values, False, words=n)
+    deal = (beta, r, F, key, VALUES)
+    line("relu_shift_deal", kernels.relu_shift_deal, *deal, words=5 * n)
+    values, share = kernels.relu_shift_deal(*deal), (hat, c, F)
+    line(
+        "select_shift_share, party 0", kernels.select_shift_share, *share, *streams, True,
+        words=5 * n,
+    )  # fmt: skip
+    line("select_shift_share, party 1", kernels.select_shift_share, *share, *values, False)
+
+
+def run(report: Report) -> None:
+    beside_bounds(report, kernels.LESS, SIZE, "")
+    beside_bounds(report, kernels.LESS_WIDE, WIDE_SIZE, ", wide")
+    selections_beside_bounds(report, SIZE)
+    totals(report)
+
+
+def totals(report: Report) -> None:
+    """Whole ReLUs, by instruction set."""
     plain, isa = _secret(), kernels.isa()
     share = kernels.prg(KEYS[1], 99, 0, SIZE)
     x = (share, plain - share)

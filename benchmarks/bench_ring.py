@@ -6,17 +6,14 @@ in for a machine without AVX-512, set ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRU
 MPCTENSOR_ISA=avx2 (torch's int64 product ignores these, and uses AVX-512 where it exists).
 """
 
-from collections.abc import Callable, Sequence
-from time import perf_counter
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.bounds import Report, Work, interleaved
 from mpctensor import kernels
-
-Report = Callable[[str, float, str], None]
-Work = Callable[[], object]
 
 MATMULS = [
     (1024, 1024, 1024), (256, 256, 256), (64, 784, 128), (128, 64, 784), (128, 10, 128),
@@ -32,31 +29,10 @@ CONVOLUTIONS = [
     ("depthwise 3x3", (4, 64, 32, 32), (64, 1, 3, 3), 1, 1, 64),
 ]
 ELEMENTS = 1_000_000
-SECONDS = 1.0  # spent on one line
 
 
 def words(*shape: int) -> Tensor:
     return torch.randint(-(2**63), 2**63 - 1, shape)
-
-
-def interleaved(*works: Work) -> list[float]:
-    """The shortest time of each, run in turns so that a slow spell hits all."""
-    repeats = []
-    for work in works:
-        work()
-        start = perf_counter()
-        work()
-        repeats.append(max(1, int(1e-3 / (perf_counter() - start))))
-    best = [float("inf")] * len(works)
-    rounds, end = 0, perf_counter() + SECONDS
-    while rounds < 3 or perf_counter() < end:
-        for i, work in enumerate(works):
-            start = perf_counter()
-            for _ in range(repeats[i]):
-                work()
-            best[i] = min(best[i], (perf_counter() - start) / repeats[i])
-        rounds += 1
-    return best
 
 
 def compare(report: Report, label: str, ours: Work, others: dict[str, Work]) -> None:

@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+#include "bounds/bounds.h"
 #include "compare/compare.h"
 #include "cpu.h"
 #include "prg/prg.h"
@@ -133,6 +134,22 @@ void bind_prg(py::module_& m) {
   using without_gil = py::call_guard<py::gil_scoped_release>;
   m.def("prg_combine", &prg_combine, without_gil());
   m.def("aes_blocks", &aes_blocks);
+}
+
+// ------------------------------------------------------------------------------------- bounds
+std::uint64_t stream(std::uintptr_t in, std::int64_t n, std::uintptr_t out, std::int64_t m,
+                     int threads) {
+  return bounds::stream(words(in), n, mutable_words(out), m, threads);
+}
+
+std::uint64_t aes(std::string_view key, std::int64_t blocks, int threads) {
+  return bounds::aes(key_bytes(key), blocks, threads);
+}
+
+void bind_bounds(py::module_& m) {
+  using without_gil = py::call_guard<py::gil_scoped_release>;
+  m.def("stream", &stream, without_gil());
+  m.def("aes", &aes, without_gil());
 }
 
 // ----------------------------------------------------------------------------------- truncate
@@ -309,6 +326,7 @@ PYBIND11_MODULE(_C, m) {
   bind_cpu(m);
   bind_ring(m);
   bind_prg(m);
+  bind_bounds(m);
   bind_truncate(m);
   bind_compare(m);
 }
