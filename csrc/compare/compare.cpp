@@ -46,6 +46,13 @@ void spread(const u64* from, int planes, std::int64_t words, u64* to) {
   }
 }
 
+// The reverse, in place: planes that lie 16 words apart move together.
+void close_up(u64* block, int planes, std::int64_t words) {
+  if (words == kBlockWords) return;
+  for (int p = 1; p < planes; ++p)
+    std::memmove(block + p * words, block + p * kBlockWords, words * sizeof *block);
+}
+
 // A block of a bundle, planes 16 words apart: where it lies, or in scratch.
 const u64* planes_of(const u64* bundle, int planes, Block at, u64* scratch) {
   const u64* block = bundle + at.word() * planes;
@@ -63,6 +70,7 @@ const u64* planes_of(const Reader& bundle, int planes, Block at, u64* scratch) {
 
 // The elements of a block, padded with zeros to 1024.
 const u64* elements_of(const u64* elements, Block at, u64* scratch) {
+  fetch(elements + at.element + at.elements, at.elements);
   if (at.elements == kBlockElements) return elements + at.element;
   std::memcpy(scratch, elements + at.element, at.elements * sizeof *scratch);
   std::memset(scratch + at.elements, 0, (kBlockElements - at.elements) * sizeof *scratch);
@@ -103,9 +111,10 @@ class Output {
 
 Keys keys_of(const Streams& streams) { return {streams.keys, streams.count}; }
 
-// XORs the streams onto a block of a bundle.
-void mask_block(const Keys& keys, const Streams& streams, int planes, Block at, u64* block) {
-  keys.combine(streams.stream, at.word() * planes, at.words * planes, Op::bit_xor, block);
+// XORs the streams onto a block of a bundle, on its way to `out`.
+void mask_block(const Keys& keys, const Streams& streams, int planes, Block at, const u64* block,
+                u64* out) {
+  keys.combine(streams.stream, at.word() * planes, at.words * planes, Op::bit_xor, block, out);
 }
 
 }  // namespace
@@ -117,9 +126,10 @@ void rows_deal(Kind kind, const u64* r, const Streams& others, std::int64_t n, u
   const int planes = rows_planes(kind);
   for_each_block(n, kHeavyGrain, threads, [&](Block at) {
     Elements padded;
-    Output<kMostRows> out(rows, planes, at);
-    use.rows(kind, elements_of(r, at, padded.words), out.planes());
-    mask_block(keys, others, planes, at, out.finish());
+    Scratch<kMostRows> made;
+    use.rows(kind, elements_of(r, at, padded.words), made.words);
+    close_up(made.words, planes, at.words);
+    mask_block(keys, others, planes, at, made.words, rows + at.word() * planes);
   });
 }
 
@@ -128,6 +138,7 @@ void lookup(Kind kind, const u64* c, u64 threshold, const Source& rows, const So
   const Stages& use = stages();
   const Reader row(rows), mask(masks);
   const int opened = message_planes(kind, 1);
+  const std::int64_t ahead = rows.words == nullptr ? 0 : rows_planes(kind) * kBlockWords;
   for_each_block(n, kHeavyGrain, threads, [&](Block at) {
     Elements padded;
     Scratch<kMostRows> row_words;
@@ -135,7 +146,7 @@ void lookup(Kind kind, const u64* c, u64 threshold, const Source& rows, const So
     Output<kMostMessages> out(message, opened, at);
     Output<kMostTops> top(tops, tops_planes(kind, 1), at);
     use.lookup(kind, lowered(c, threshold, at, padded.words),
-               planes_of(row, rows_planes(kind), at, row_words.words),
+               planes_of(row, rows_planes(kind), at, row_words.words), ahead,
                planes_of(mask, opened, at, mask_words.words), first, out.planes(), top.planes());
     out.finish();
     top.finish();
@@ -149,11 +160,12 @@ void merge_deal(Kind kind, int level, const Streams& masks, const Streams& other
   const int opened = message_planes(kind, level), planes = monomial_planes(kind, level);
   for_each_block(n, kHeavyGrain, threads, [&](Block at) {
     Scratch<kMostMessages> mask{};
-    Output<kMostMonomials> out(monomials, planes, at);
-    mask_block(mask_keys, masks, opened, at, mask.words);
+    Scratch<kMostMonomials> made;
+    mask_block(mask_keys, masks, opened, at, mask.words, mask.words);
     if (at.words < kBlockWords) spread(mask.words, opened, at.words, mask.words);
-    use.monomials(kind, level, mask.words, out.planes());
-    mask_block(keys, others, planes, at, out.finish());
+    use.monomials(kind, level, mask.words, made.words);
+    close_up(made.words, planes, at.words);
+    mask_block(keys, others, planes, at, made.words, monomials + at.word() * planes);
   });
 }
 
@@ -199,8 +211,9 @@ void beta_deal(const u64* r, const Streams& masks, std::int64_t n, u64* beta, in
   const Selections& use = selections();
   const Keys keys = keys_of(masks);
   for_each_block(n, kLightGrain, threads, [&](Block at) {
-    use.top_bits(r + at.element, at.elements, beta + at.word());
-    mask_block(keys, masks, 1, at, beta + at.word());
+    u64* const plane = beta + at.word();
+    use.top_bits(r + at.element, at.elements, plane);
+    mask_block(keys, masks, 1, at, plane, plane);
   });
 }
 
@@ -208,8 +221,9 @@ void bit_values(const u64* plane, const Streams& others, std::int64_t n, u64* ou
   const Selections& use = selections();
   const Keys keys = keys_of(others);
   for_each_block(n, kLightGrain, threads, [&](Block at) {
-    use.bit_values(plane + at.word(), at.elements, out + at.element);
-    keys.combine(others.stream, at.element, at.elements, Op::sub, out + at.element);
+    Elements made;
+    use.bit_values(plane + at.word(), at.elements, made.words);
+    keys.combine(others.stream, at.element, at.elements, Op::sub, made.words, out + at.element);
   });
 }
 
@@ -226,9 +240,10 @@ void select_deal(const u64* beta, const u64* r, const Streams& others, std::int6
   const Keys keys = keys_of(others);
   for_each_block(n, kLightGrain, threads, [&](Block at) {
     const std::int64_t i = at.element;
-    use.select_deal(beta + at.word(), r + i, at.elements, beta_value + i, beta_r + i);
-    keys.combine(others.stream, i, at.elements, Op::sub, beta_value + i);
-    keys.combine(others.stream + 1, i, at.elements, Op::sub, beta_r + i);
+    Elements bits, products;
+    use.select_deal(beta + at.word(), r + i, at.elements, bits.words, products.words);
+    keys.combine(others.stream, i, at.elements, Op::sub, bits.words, beta_value + i);
+    keys.combine(others.stream + 1, i, at.elements, Op::sub, products.words, beta_r + i);
   });
 }
 
@@ -238,10 +253,12 @@ void select_shift_deal(const u64* beta, const u64* r, int f, const Streams& othe
   const Keys keys = keys_of(others);
   for_each_block(n, kLightGrain, threads, [&](Block at) {
     const std::int64_t i = at.element;
-    u64* const part[kShiftValues] = {out[0] + i, out[1] + i, out[2] + i, out[3] + i, out[4] + i};
-    use.select_shift_deal(beta + at.word(), r + i, f, at.elements, part);
+    Elements made[kShiftValues];
+    u64* const parts[kShiftValues] = {made[0].words, made[1].words, made[2].words, made[3].words,
+                                      made[4].words};
+    use.select_shift_deal(beta + at.word(), r + i, f, at.elements, parts);
     for (int v = 0; v < kShiftValues; ++v)
-      keys.combine(others.stream + v, i, at.elements, Op::sub, part[v]);
+      keys.combine(others.stream + v, i, at.elements, Op::sub, parts[v], out[v] + i);
   });
 }
 

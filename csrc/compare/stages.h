@@ -14,7 +14,8 @@ struct MergeBlock {
 
 struct Stages {
   void (*rows)(Kind kind, const std::uint64_t* r, std::uint64_t* rows);
-  void (*lookup)(Kind kind, const std::uint64_t* c, const std::uint64_t* rows,
+  // ahead: words from these rows to those that are read next
+  void (*lookup)(Kind kind, const std::uint64_t* c, const std::uint64_t* rows, std::int64_t ahead,
                  const std::uint64_t* masks, bool first, std::uint64_t* message,
                  std::uint64_t* tops);
   void (*monomials)(Kind kind, int level, const std::uint64_t* masks, std::uint64_t* monomials);

@@ -20,6 +20,10 @@ class In {
     return word;
   }
   In from(int plane) const { return {at_ + plane * kPlaneWords, 0}; }
+  // Asks for the same word of a plane so many words ahead.
+  void fetch(int plane, std::int64_t ahead) const {
+    __builtin_prefetch(at_ + plane * kPlaneWords + ahead, 0, 2);
+  }
 
  private:
   const u64* at_;
@@ -124,11 +128,12 @@ struct Comparison {
 // Shares of EQ and LT at the public digit: the row is halved by one bit after the other, high bit
 // first. Where the low half is kept, all entries of the high one are above the index.
 template <class Word, int bits>
-inline Comparison<Word> look_up(In<Word> digit, In<Word> rows, Word constant) {
+inline Comparison<Word> look_up(In<Word> digit, In<Word> rows, std::int64_t ahead, Word constant) {
   Word row[1 << bits], above{};
   row[0] = constant;
 #pragma GCC unroll 16
   for (int v = 1; v < 1 << bits; ++v) {
+    rows.fetch(v - 1, ahead);
     row[v] = rows[v - 1];
     row[0] ^= row[v];
   }
@@ -301,6 +306,7 @@ inline void send(Comparison<Word> found, int digit, In<Word> masks, Out<Word> me
 
 struct LookUp {
   const u64 *rows, *masks;
+  std::int64_t ahead;
   bool first;
   u64 *message, *tops;
 };
@@ -312,7 +318,7 @@ inline void look_up_digit(const u64* planes, int d, const LookUp& at) {
   each_word<Word>([&](int word) {
     const Comparison<Word> found =
         look_up<Word, bits>(In<Word>(planes, word).from(step * d),
-                            In<Word>(at.rows, word).from(((1 << step) - 1) * d), constant);
+                            In<Word>(at.rows, word).from(((1 << step) - 1) * d), at.ahead, constant);
     send<Word, kind>(found, d, {at.masks, word}, {at.message, word}, {at.tops, word});
   });
 }
@@ -384,9 +390,9 @@ struct Table {
   static void rows(Kind kind, const u64* r, u64* rows) {
     with_constant(kind, [=](auto k) { rows_of<Word, k.value>(r, rows); });
   }
-  static void lookup(Kind kind, const u64* c, const u64* rows, const u64* masks, bool first,
-                     u64* message, u64* tops) {
-    const LookUp at{rows, masks, first, message, tops};
+  static void lookup(Kind kind, const u64* c, const u64* rows, std::int64_t ahead,
+                     const u64* masks, bool first, u64* message, u64* tops) {
+    const LookUp at{rows, masks, ahead, first, message, tops};
     with_constant(kind, [&](auto k) { look_up_all<Word, k.value>(c, at); });
   }
   static void monomials(Kind kind, int level, const u64* masks, u64* monomials) {

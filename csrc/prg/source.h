@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 
+#include "prg/blocks.h"
 #include "prg/prg.h"
 
 namespace mpctensor::prg {
@@ -20,6 +22,11 @@ class Reader {
  public:
   explicit Reader(const Source& source) : source_(source) {
     if (source.words == nullptr) key_.emplace(source.key);
+  }
+
+  // Asks for words in memory that will be read next.
+  void fetch(std::int64_t start, std::int64_t n) const {
+    if (!key_) mpctensor::fetch(source_.words + start, n);
   }
 
   // Words start .. start + n - 1, in memory or expanded into scratch (n words).
@@ -41,11 +48,13 @@ class Keys {
     for (int k = 0; k < count; ++k) keys_[k].emplace(bytes + k * kKeyBytes);
   }
 
-  // data[i] = data[i] op (word start + i of the stream, for every key in turn)
+  // out[i] = data[i] op (word start + i of the stream, for every key in turn); out may be data.
+  // What was made in scratch goes to memory here: written in order, while AES is at work.
   void combine(std::uint64_t stream, std::int64_t start, std::int64_t n, Op op,
-               std::uint64_t* data) const {
-    for (int k = 0; k < count_; ++k)
-      keys_[k]->combine(data, stream, static_cast<std::uint64_t>(start), n, op, data);
+               const std::uint64_t* data, std::uint64_t* out) const {
+    for (int k = 0; k < count_; ++k, data = out)
+      keys_[k]->combine(data, stream, static_cast<std::uint64_t>(start), n, op, out);
+    if (data != out) std::memcpy(out, data, static_cast<std::size_t>(n) * sizeof *out);
   }
 
  private:

@@ -26,8 +26,17 @@ inline void each(i64 n, F f) {
 // value where sign is 0, -value where it is 1
 inline u64 signed_by(u64 sign, u64 value) { return (value ^ -sign) + sign; }
 
+// The high half of x y from products of halves, which vector units have; no sum overflows.
+inline u64 high_product(u64 x, u64 y) {
+  constexpr u64 half = 0xffffffff;
+  const u64 xl = x & half, xh = x >> 32, yl = y & half, yh = y >> 32;
+  const u64 low_high = xl * yh + (xl * yl >> 32);
+  const u64 high_low = xh * yl + (low_high & half);
+  return xh * yh + (low_high >> 32) + (high_low >> 32);
+}
+
 inline u64 quotient(u64 x, const Divisor& by) {
-  const u64 q = static_cast<u64>(static_cast<unsigned __int128>(x) * by.inverse >> 64);
+  const u64 q = high_product(x, by.inverse);
   return q + (x - q * by.d >= by.d);
 }
 

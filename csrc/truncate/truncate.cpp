@@ -61,8 +61,9 @@ void wrap_deal(const u64* a, const u64* b, const unsigned char* key, u64 stream,
   const Formulas& use = formulas();
   const Keys keys(key, 1);
   for_each_block(n, kLightGrain, threads, [&](Block at) {
-    use.wrap_deal(a + at.word(), b + at.word(), at.elements, out + at.element);
-    keys.combine(stream, at.element, at.elements, Op::sub, out + at.element);
+    Elements made;
+    use.wrap_deal(a + at.word(), b + at.word(), at.elements, made);
+    keys.combine(stream, at.element, at.elements, Op::sub, made, out + at.element);
   });
 }
 
@@ -96,9 +97,10 @@ void open_shift_deal(const u64* r, int f, const Streams& others, std::int64_t n,
   const Keys keys(others.keys, others.count);
   for_each_block(n, kLightGrain, threads, [&](Block at) {
     const std::int64_t i = at.element;
-    use.open_shift_deal(r + i, f, at.elements, rho + i, mu + i);
-    keys.combine(others.stream, i, at.elements, Op::sub, rho + i);
-    keys.combine(others.stream + 1, i, at.elements, Op::sub, mu + i);
+    Elements high, top;
+    use.open_shift_deal(r + i, f, at.elements, high, top);
+    keys.combine(others.stream, i, at.elements, Op::sub, high, rho + i);
+    keys.combine(others.stream + 1, i, at.elements, Op::sub, top, mu + i);
   });
 }
 
@@ -121,9 +123,10 @@ void open_divide_deal(const u64* r, u64 d, const Streams& others, std::int64_t n
   const Divisor by(d);
   for_each_block(n, kLightGrain, threads, [&](Block at) {
     const std::int64_t i = at.element;
-    use.open_divide_deal(r + i, by, at.elements, v1 + i, v0 + i);
-    keys.combine(others.stream, i, at.elements, Op::sub, v1 + i);
-    keys.combine(others.stream + 1, i, at.elements, Op::sub, v0 + i);
+    Elements ones, zeros;
+    use.open_divide_deal(r + i, by, at.elements, ones, zeros);
+    keys.combine(others.stream, i, at.elements, Op::sub, ones, v1 + i);
+    keys.combine(others.stream + 1, i, at.elements, Op::sub, zeros, v0 + i);
   });
 }
 
