@@ -36,7 +36,8 @@ struct Scratch {
   alignas(64) u64 words[planes * kBlockWords];
 };
 
-using Elements = Scratch<64>;
+using Elements = Scratch<64>;            // a block's
+using Run = Scratch<kRunElements / kBlockWords>;  // a run's
 
 // The steps want whole blocks: a bundle's last block, where planes are shorter, is spread out.
 void spread(const u64* from, int planes, std::int64_t words, u64* to) {
@@ -66,6 +67,11 @@ const u64* planes_of(const Reader& bundle, int planes, Block at, u64* scratch) {
   if (at.words == kBlockWords) return block;
   spread(block, planes, at.words, scratch);
   return scratch;
+}
+
+// From a block of a bundle to the next one, where it lies in memory.
+std::int64_t words_ahead(const Source& bundle, int planes) {
+  return bundle.words == nullptr ? 0 : planes * kBlockWords;
 }
 
 // The elements of a block, padded with zeros to 1024.
@@ -111,10 +117,11 @@ class Output {
 
 Keys keys_of(const Streams& streams) { return {streams.keys, streams.count}; }
 
-// XORs the streams onto a block of a bundle, on its way to `out`.
-void mask_block(const Keys& keys, const Streams& streams, int planes, Block at, const u64* block,
-                u64* out) {
-  keys.combine(streams.stream, at.word() * planes, at.words * planes, Op::bit_xor, block, out);
+// XORs the streams onto a block of a bundle.
+template <class... Out>
+void mask_block(const Keys& keys, const Streams& streams, int planes, Block at, u64* block,
+                Out... out) {
+  keys.combine(streams.stream, at.word() * planes, at.words * planes, Op::bit_xor, block, out...);
 }
 
 }  // namespace
@@ -124,12 +131,13 @@ void rows_deal(Kind kind, const u64* r, const Streams& others, std::int64_t n, u
   const Stages& use = stages();
   const Keys keys = keys_of(others);
   const int planes = rows_planes(kind);
-  for_each_block(n, kHeavyGrain, threads, [&](Block at) {
+  for_each_block(n, threads, [&](Block at) {
     Elements padded;
     Scratch<kMostRows> made;
     use.rows(kind, elements_of(r, at, padded.words), made.words);
     close_up(made.words, planes, at.words);
-    mask_block(keys, others, planes, at, made.words, rows + at.word() * planes);
+    mask_block(keys, others, planes, at, made.words,
+               rows + at.word() * planes);
   });
 }
 
@@ -138,8 +146,8 @@ void lookup(Kind kind, const u64* c, u64 threshold, const Source& rows, const So
   const Stages& use = stages();
   const Reader row(rows), mask(masks);
   const int opened = message_planes(kind, 1);
-  const std::int64_t ahead = rows.words == nullptr ? 0 : rows_planes(kind) * kBlockWords;
-  for_each_block(n, kHeavyGrain, threads, [&](Block at) {
+  const std::int64_t ahead = words_ahead(rows, rows_planes(kind));
+  for_each_block(n, threads, [&](Block at) {
     Elements padded;
     Scratch<kMostRows> row_words;
     Scratch<kMostMessages> mask_words;
@@ -158,10 +166,10 @@ void merge_deal(Kind kind, int level, const Streams& masks, const Streams& other
   const Stages& use = stages();
   const Keys mask_keys = keys_of(masks), keys = keys_of(others);
   const int opened = message_planes(kind, level), planes = monomial_planes(kind, level);
-  for_each_block(n, kHeavyGrain, threads, [&](Block at) {
+  for_each_block(n, threads, [&](Block at) {
     Scratch<kMostMessages> mask{};
     Scratch<kMostMonomials> made;
-    mask_block(mask_keys, masks, opened, at, mask.words, mask.words);
+    mask_block(mask_keys, masks, opened, at, mask.words);
     if (at.words < kBlockWords) spread(mask.words, opened, at.words, mask.words);
     use.monomials(kind, level, mask.words, made.words);
     close_up(made.words, planes, at.words);
@@ -175,7 +183,8 @@ void merge(Kind kind, int level, const Merge& state, std::int64_t n, u64* messag
   const Reader masks(state.masks), monomials(state.monomials), next_masks(state.next_masks);
   const int opened = message_planes(kind, level), top_count = tops_planes(kind, level);
   const int sent = message_planes(kind, level + 1), next_tops = tops_planes(kind, level + 1);
-  for_each_block(n, kHeavyGrain, threads, [&](Block at) {
+  const std::int64_t ahead = words_ahead(state.monomials, monomial_planes(kind, level));
+  for_each_block(n, threads, [&](Block at) {
     Scratch<kMostMessages> opened_words, mask_words, next_words;
     Scratch<kMostTops> top_words;
     Scratch<kMostMonomials> monomial_words;
@@ -185,6 +194,7 @@ void merge(Kind kind, int level, const Merge& state, std::int64_t n, u64* messag
         planes_of(masks, opened, at, mask_words.words),
         planes_of(monomials, monomial_planes(kind, level), at, monomial_words.words),
         planes_of(next_masks, sent, at, next_words.words),
+        ahead,
         state.first};
     Output<kMostMessages> out(message, sent, at);
     Output<kMostTops> top(tops, next_tops, at);
@@ -198,7 +208,7 @@ void bit_hat(const u64* c, u64 threshold, const u64* opened, bool flip, std::int
              int threads) {
   const Selections& use = selections();
   const u64 constant = -u64{flip};
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
+  for_each_block(n, threads, [&](Block at) {
     Elements padded;
     u64 top[kBlockWords];
     use.top_bits(lowered(c, threshold, at, padded.words), at.elements, top);
@@ -210,18 +220,18 @@ void bit_hat(const u64* c, u64 threshold, const u64* opened, bool flip, std::int
 void beta_deal(const u64* r, const Streams& masks, std::int64_t n, u64* beta, int threads) {
   const Selections& use = selections();
   const Keys keys = keys_of(masks);
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
+  for_each_run(n, threads, [&](Block at) {
     u64* const plane = beta + at.word();
     use.top_bits(r + at.element, at.elements, plane);
-    mask_block(keys, masks, 1, at, plane, plane);
+    mask_block(keys, masks, 1, at, plane);
   });
 }
 
 void bit_values(const u64* plane, const Streams& others, std::int64_t n, u64* out, int threads) {
   const Selections& use = selections();
   const Keys keys = keys_of(others);
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
-    Elements made;
+  for_each_run(n, threads, [&](Block at) {
+    Run made;
     use.bit_values(plane + at.word(), at.elements, made.words);
     keys.combine(others.stream, at.element, at.elements, Op::sub, made.words, out + at.element);
   });
@@ -229,7 +239,7 @@ void bit_values(const u64* plane, const Streams& others, std::int64_t n, u64* ou
 
 void pack(const u64* bits, std::int64_t n, u64* plane, int threads) {
   const Selections& use = selections();
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
+  for_each_run(n, threads, [&](Block at) {
     use.low_bits(bits + at.element, at.elements, plane + at.word());
   });
 }
@@ -238,9 +248,9 @@ void select_deal(const u64* beta, const u64* r, const Streams& others, std::int6
                  u64* beta_value, u64* beta_r, int threads) {
   const Selections& use = selections();
   const Keys keys = keys_of(others);
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
+  for_each_run(n, threads, [&](Block at) {
     const std::int64_t i = at.element;
-    Elements bits, products;
+    Run bits, products;
     use.select_deal(beta + at.word(), r + i, at.elements, bits.words, products.words);
     keys.combine(others.stream, i, at.elements, Op::sub, bits.words, beta_value + i);
     keys.combine(others.stream + 1, i, at.elements, Op::sub, products.words, beta_r + i);
@@ -251,9 +261,9 @@ void select_shift_deal(const u64* beta, const u64* r, int f, const Streams& othe
                        u64* const (&out)[kShiftValues], int threads) {
   const Selections& use = selections();
   const Keys keys = keys_of(others);
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
+  for_each_run(n, threads, [&](Block at) {
     const std::int64_t i = at.element;
-    Elements made[kShiftValues];
+    Run made[kShiftValues];
     u64* const parts[kShiftValues] = {made[0].words, made[1].words, made[2].words, made[3].words,
                                       made[4].words};
     use.select_shift_deal(beta + at.word(), r + i, f, at.elements, parts);
@@ -266,8 +276,8 @@ void select_share(const u64* hat, const u64* c, const Source& r, const Source& b
                   const Source& beta_r, bool first, std::int64_t n, u64* out, int threads) {
   const Selections& use = selections();
   const Reader rs(r), betas(beta), products(beta_r);
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
-    Elements a, b, d;
+  for_each_run(n, threads, [&](Block at) {
+    Run a, b, d;
     const std::int64_t i = at.element;
     use.select_share(hat + at.word(), c + i, rs.read(i, at.elements, a.words),
                      betas.read(i, at.elements, b.words), products.read(i, at.elements, d.words),
@@ -280,8 +290,8 @@ void select_shift_share(const u64* hat, const u64* c, int f, const Source (&valu
   const Selections& use = selections();
   const Reader readers[kShiftValues] = {Reader(values[0]), Reader(values[1]), Reader(values[2]),
                                         Reader(values[3]), Reader(values[4])};
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
-    Elements scratch[kShiftValues];
+  for_each_run(n, threads, [&](Block at) {
+    Run scratch[kShiftValues];
     const u64* part[kShiftValues];
     for (int v = 0; v < kShiftValues; ++v)
       part[v] = readers[v].read(at.element, at.elements, scratch[v].words);

@@ -9,6 +9,7 @@ namespace mpctensor::compare {
 
 struct MergeBlock {
   const std::uint64_t *opened, *tops, *masks, *monomials, *next_masks;
+  std::int64_t ahead;  // words from these monomials to those that are read next
   bool first;
 };
 

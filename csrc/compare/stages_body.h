@@ -77,14 +77,43 @@ inline void transpose_eight(Word* rows) {
   for (int i = 0; i < 8; ++i) rows[i * step] = row[i];
 }
 
+// Transposes as many words as there are lanes: lane i of word j and lane j of word i change places.
+template <class Word>
+inline void transpose_lanes(Word* words) {
+  constexpr int count = lanes<Word>();
+#pragma GCC unroll 3
+  for (int distance = count / 2; distance > 0; distance /= 2) {
+    Word low{}, high{};
+#pragma GCC unroll 8
+    for (int i = 0; i < count; ++i) {
+      low[i] = i & distance ? count + i - distance : i;
+      high[i] = i & distance ? count + i : i + distance;
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < count; ++i) {
+      if (i & distance) continue;
+      const Word first = words[i], second = words[i + distance];
+      words[i] = __builtin_shuffle(first, second, low);
+      words[i + distance] = __builtin_shuffle(first, second, high);
+    }
+  }
+}
+
 // Planes of a block's elements: plane b holds their bit b; word w comes from elements 64 w ..
 template <class Word>
 inline void to_planes(const u64* elements, u64* planes) {
-  for (int word = 0; word < kPlaneWords; word += lanes<Word>()) {
+  constexpr int count = lanes<Word>();
+  for (int word = 0; word < kPlaneWords; word += count) {
     Word bits[64];
-    for (int j = 0; j < 64; ++j)
-      for (int lane = 0; lane < lanes<Word>(); ++lane)
-        bits[j][lane] = elements[64 * (word + lane) + j];
+    for (int j = 0; j < 64; j += count) {
+      Word words[count];
+#pragma GCC unroll 8
+      for (int lane = 0; lane < count; ++lane)
+        __builtin_memcpy(&words[lane], elements + 64 * (word + lane) + j, sizeof(Word));
+      transpose_lanes<Word>(words);
+#pragma GCC unroll 8
+      for (int lane = 0; lane < count; ++lane) bits[j + lane] = words[lane];
+    }
     for (int i = 0; i < 8; ++i) transpose_eight<Word, 8>(bits + i);
     for (int i = 0; i < 8; ++i) transpose_eight<Word, 1>(bits + 8 * i);
     const Out<Word> out(planes, word);
@@ -208,17 +237,23 @@ template <class Word, Kind kind>
 struct Group {
   using L = Layout<kind>;
   In<Word> opened, mask, monomial;
+  std::int64_t ahead;
   Word set[L::sets];  // shares of the products of the masks of q_1, q_2, ..
 
-  Group(In<Word> opened, In<Word> mask, In<Word> monomial, Word constant)
-      : opened(opened), mask(mask), monomial(monomial) {
+  Group(In<Word> opened, In<Word> mask, In<Word> monomial, std::int64_t ahead, Word constant)
+      : opened(opened), mask(mask), monomial(monomial), ahead(ahead) {
     set[0] = constant;
 #pragma GCC unroll 8
     for (int i = 0; i < L::size - 1; ++i) set[1 << i] = mask[i];
     int at = 0;
 #pragma GCC unroll 8
     for (int s = 3; s < L::sets; ++s)
-      if (s & (s - 1)) set[s] = monomial[at++];
+      if (s & (s - 1)) set[s] = dealt_at(at++);
+  }
+
+  Word dealt_at(int plane) const {
+    monomial.fetch(plane, ahead);
+    return monomial[plane];
   }
 
   // part[s] ^= share of v times the set s, for the sets of q_(j+1), ..; `which`: v's place, dealt:
@@ -227,7 +262,7 @@ struct Group {
     const Word bit = opened[which];
     part[0] ^= (bit & set[0]) ^ mask[which];
 #pragma GCC unroll 8
-    for (int s = 1 << j; s < L::sets; s += 1 << j) part[s] ^= (bit & set[s]) ^ monomial[dealt++];
+    for (int s = 1 << j; s < L::sets; s += 1 << j) part[s] ^= (bit & set[s]) ^ dealt_at(dealt++);
   }
 
   // From shares of v times the sets of q_(j+1), .. to those of q_(j+1) v times the sets of
@@ -349,7 +384,7 @@ inline Comparison<Word> merge_group(const MergeBlock& state, int g, int word) {
   const Group<Word, kind> group(In<Word>(state.opened, word).from(L::first_bit(g)),
                                 In<Word>(state.masks, word).from(L::first_bit(g)),
                                 In<Word>(state.monomials, word).from(L::first_monomial(g)),
-                                constant);
+                                state.ahead, constant);
   Comparison<Word> out{};
   if (L::has_q0(g)) out.equal = group.product();
   if constexpr (ordered(kind)) out.less = group.less(In<Word>(state.tops, word)[g]);

@@ -59,6 +59,8 @@ void run(const std::uint64_t* schedule, Counter counter, std::int64_t blocks,
   std::int64_t done = 0;
   for (; done + 8 * V::blocks <= blocks; done += 8 * V::blocks)
     step<V, use, 8>(schedule, counter, done, base, out);
+  for (; done + 4 * V::blocks <= blocks; done += 4 * V::blocks)
+    step<V, use, 4>(schedule, counter, done, base, out);
   for (; done + V::blocks <= blocks; done += V::blocks)
     step<V, use, 1>(schedule, counter, done, base, out);
   if (done == blocks) return;

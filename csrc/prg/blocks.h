@@ -26,20 +26,31 @@ struct Block {
   std::int64_t word() const { return element / 64; }
 };
 
-// Blocks that are worth a thread: of a formula on elements, of a step on planes.
-constexpr std::int64_t kLightGrain = 32, kHeavyGrain = 8;
-
-// Runs f(block) for every block of n elements, on up to `threads` threads.
-template <class F>
-void for_each_block(std::int64_t n, std::int64_t grain, int threads, F f) {
-  const std::int64_t blocks = (n + kBlockElements - 1) / kBlockElements;
-  parallel_for(0, blocks, grain, threads, [&](std::int64_t b, std::int64_t e) {
+// Runs f(block) for blocks of `size` elements, on up to `threads` threads; `grain` of them are worth
+// a thread.
+template <std::int64_t size, std::int64_t grain, class F>
+void for_each_of(std::int64_t n, int threads, F f) {
+  parallel_for(0, (n + size - 1) / size, grain, threads, [&](std::int64_t b, std::int64_t e) {
     for (; b < e; ++b) {
-      const std::int64_t first = b * kBlockElements;
-      const std::int64_t count = std::min(kBlockElements, n - first);
+      const std::int64_t first = b * size, count = std::min(size, n - first);
       f(Block{first, count, words_of(count)});
     }
   });
+}
+
+// Blocks of bundles: steps on planes.
+template <class F>
+void for_each_block(std::int64_t n, int threads, F f) {
+  for_each_of<kBlockElements, 8>(n, threads, f);
+}
+
+// Runs of elements and of single planes: formulas. The streams of a run, and all that it reads and
+// writes, fit the first-level cache.
+constexpr std::int64_t kRunElements = 512;
+
+template <class F>
+void for_each_run(std::int64_t n, int threads, F f) {
+  for_each_of<kRunElements, 64>(n, threads, f);
 }
 
 // Asks for words ahead of their use, into the second-level cache: a kernel that works on a block

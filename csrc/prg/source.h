@@ -1,6 +1,7 @@
 // Where a kernel finds a share: in memory, or as the output of a stream, expanded piece by piece.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -48,17 +49,33 @@ class Keys {
     for (int k = 0; k < count; ++k) keys_[k].emplace(bytes + k * kKeyBytes);
   }
 
-  // out[i] = data[i] op (word start + i of the stream, for every key in turn); out may be data.
-  // What was made in scratch goes to memory here: written in order, while AES is at work.
+  // data[i] = data[i] op (word start + i of the stream, for every key in turn)
   void combine(std::uint64_t stream, std::int64_t start, std::int64_t n, Op op,
-               const std::uint64_t* data, std::uint64_t* out) const {
-    for (int k = 0; k < count_; ++k, data = out)
-      keys_[k]->combine(data, stream, static_cast<std::uint64_t>(start), n, op, out);
-    if (data != out) std::memcpy(out, data, static_cast<std::size_t>(n) * sizeof *out);
+               std::uint64_t* data) const {
+    for (int k = 0; k < count_; ++k)
+      keys_[k]->combine(data, stream, static_cast<std::uint64_t>(start), n, op, data);
+  }
+
+  // The same on its way from scratch to memory, which is written once and in order. The next n words
+  // there are asked for meanwhile: they follow with the caller's next block.
+  void combine(std::uint64_t stream, std::int64_t start, std::int64_t n, Op op,
+               std::uint64_t* scratch, std::uint64_t* out) const {
+    for (int k = 0; k + 1 < count_; ++k)
+      keys_[k]->combine(scratch, stream, static_cast<std::uint64_t>(start), n, op, scratch);
+    for (std::int64_t i = 0; i < n; i += kPiece) {
+      const std::int64_t count = std::min(kPiece, n - i);
+      fetch(out + n + i, count);
+      if (count_ > 0)
+        keys_[count_ - 1]->combine(scratch + i, stream, static_cast<std::uint64_t>(start + i),
+                                   count, op, out + i);
+      else
+        std::memcpy(out + i, scratch + i, static_cast<std::size_t>(count) * sizeof *out);
+    }
   }
 
  private:
   using Slot = std::optional<Key>;
+  static constexpr std::int64_t kPiece = 256;  // words that are asked for in one go
   int count_;
   std::unique_ptr<Slot[]> keys_;
 };

@@ -61,21 +61,23 @@ void wrap_deal(const u64* a, const u64* b, i64 n, u64* out) {
   each(n, [=](i64 w, i64 i, i64 j) { out[i] = bit(a[w] & b[w], j); });
 }
 
-// With m the own top bit, e the public bits and s = (1 - 2 e_0)(1 - 2 e_1), a party's share of
-// m_0 m_1 is   m e_other - (e_0 e_1 at party 1) + s product.
+// With m the own top bit, e the public bits and s = e_0 xor e_1, a party's share of m_0 m_1 is
+//     m e_other - (e_0 e_1 at party 1) + (1 - 2 s) product,
+// and its share of the wrap bit is m minus that: with t = -s and p = m (1 - e_other) + (e_0 e_1 at
+// party 1), a bit because its terms exclude each other,  p + t - (product xor t).
 struct WrapPlanes {
-  u64 own, with_other, both, sign;
+  u64 own, plain, sign;
 
   WrapPlanes(const WrapTerms& t, i64 w) {
     const u64 e0 = t.e0[w], e1 = t.e1[w];
     own = t.own[w] ^ (t.party == 0 ? e0 : e1);
-    with_other = own & (t.party == 0 ? e1 : e0);
-    both = t.party == 0 ? 0 : e0 & e1;
+    plain = (own & ~(t.party == 0 ? e1 : e0)) | (t.party == 0 ? 0 : e0 & e1);
     sign = e0 ^ e1;
   }
 
-  u64 product(i64 j, u64 dealt) const {
-    return bit(with_other, j) - bit(both, j) + signed_by(bit(sign, j), dealt);
+  u64 wrap(i64 j, u64 dealt) const {
+    const u64 t = -bit(sign, j);
+    return bit(plain, j) + t - (dealt ^ t);
   }
 };
 
@@ -96,10 +98,9 @@ inline void each_wrap(const WrapTerms& terms, i64 n, F f) {
 void wrap_shift(const WrapTerms& terms, const WrapShift& shift, const u64* x, i64 n, u64* out) {
   const u64* product = terms.product;
   each_wrap(terms, n, [=](const WrapPlanes& planes, i64 i, i64 j) {
-    const u64 wrap = bit(planes.own, j) - planes.product(j, product[i]);
-    const u64 share = x[i] + shift.offset;
+    const u64 share = x[i] + shift.offset, wrap = planes.wrap(j, product[i]) << (64 - shift.f);
     const u64 up = ((share & shift.round) + shift.round) >> shift.f;
-    out[i] = (share >> shift.f) + up - shift.back - (wrap << (64 - shift.f));
+    out[i] = (share >> shift.f) + up - shift.back - wrap;
   });
 }
 
@@ -111,7 +112,7 @@ void wrap_divide(const WrapTerms& terms, const WrapDivide& divide, const u64* x,
     const u64 q = floor_quotient(share, divide.divisor);
     const u64 up = (share - q * divide.divisor.d != 0) & divide.up;
     const u64 period = divide.period + (coins[i] < divide.threshold);
-    out[i] = q + up - divide.back + planes.product(j, product[i]) * period;
+    out[i] = q + up - divide.back + (bit(planes.own, j) - planes.wrap(j, product[i])) * period;
   });
 }
 

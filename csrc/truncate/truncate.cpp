@@ -22,14 +22,14 @@ const Formulas& formulas() {
   return portable_formulas;
 }
 
-using Words = u64[kBlockWords];
-using Elements = u64[kBlockElements];
+using Words = u64[kRunElements / 64];
+using Elements = u64[kRunElements];
 
-// Runs f(terms, block) on every block, with the sources of a party's wrap bits read.
+// Runs f(terms, block) on every run, with the sources of a party's wrap bits read.
 template <class F>
 void for_each_wrap(const Wrap& wrap, std::int64_t n, int threads, F f) {
   const Reader own(wrap.own), product(wrap.product);
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
+  for_each_run(n, threads, [&](Block at) {
     Words plane;
     Elements dealt;
     f(WrapTerms{wrap.party, wrap.e0 + at.word(), wrap.e1 + at.word(),
@@ -49,7 +49,7 @@ void wrap_open(const u64* x, u64 offset, const Source& mask, std::int64_t n, u64
                int threads) {
   const Formulas& use = formulas();
   const Reader masks(mask);
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
+  for_each_run(n, threads, [&](Block at) {
     Words scratch;
     use.wrap_open(x + at.element, offset, masks.read(at.word(), at.words, scratch), at.elements,
                   plane + at.word());
@@ -60,7 +60,7 @@ void wrap_deal(const u64* a, const u64* b, const unsigned char* key, u64 stream,
                u64* out, int threads) {
   const Formulas& use = formulas();
   const Keys keys(key, 1);
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
+  for_each_run(n, threads, [&](Block at) {
     Elements made;
     use.wrap_deal(a + at.word(), b + at.word(), at.elements, made);
     keys.combine(stream, at.element, at.elements, Op::sub, made, out + at.element);
@@ -95,7 +95,7 @@ void open_shift_deal(const u64* r, int f, const Streams& others, std::int64_t n,
                      int threads) {
   const Formulas& use = formulas();
   const Keys keys(others.keys, others.count);
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
+  for_each_run(n, threads, [&](Block at) {
     const std::int64_t i = at.element;
     Elements high, top;
     use.open_shift_deal(r + i, f, at.elements, high, top);
@@ -108,7 +108,7 @@ void open_shift(const u64* c, const Source& rho, const Source& mu, int f, bool f
                 std::int64_t n, u64* out, int threads) {
   const Formulas& use = formulas();
   const Reader rhos(rho), mus(mu);
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
+  for_each_run(n, threads, [&](Block at) {
     Elements a, b;
     const std::int64_t i = at.element;
     use.open_shift(c + i, rhos.read(i, at.elements, a), mus.read(i, at.elements, b), f, first,
@@ -121,7 +121,7 @@ void open_divide_deal(const u64* r, u64 d, const Streams& others, std::int64_t n
   const Formulas& use = formulas();
   const Keys keys(others.keys, others.count);
   const Divisor by(d);
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
+  for_each_run(n, threads, [&](Block at) {
     const std::int64_t i = at.element;
     Elements ones, zeros;
     use.open_divide_deal(r + i, by, at.elements, ones, zeros);
@@ -136,7 +136,7 @@ void open_divide(const u64* c, const Source& v1, const Source& v0, u64 d, bool f
   const Reader ones(v1), zeros(v0);
   const Divisor by(d);
   const u64 offset = offset_of(d);
-  for_each_block(n, kLightGrain, threads, [&](Block at) {
+  for_each_run(n, threads, [&](Block at) {
     Elements a, b;
     const std::int64_t i = at.element;
     use.open_divide(c + i, ones.read(i, at.elements, a), zeros.read(i, at.elements, b), by, offset,
