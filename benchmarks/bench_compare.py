@@ -18,7 +18,7 @@ from benchmarks.bounds import Report, beside_bound
 from mpctensor import kernels
 
 SIZE = 1_000_000
-WIDE_SIZE = 100_000  # beside bounds: as much memory as the others want
+SMALL = 100_000  # dealt rows in the last-level cache; those of SIZE elements are not
 REPEATS = 7
 MASK_KEYS = (bytes(range(16)), bytes(range(16, 32)))
 KEYS = (bytes(range(32, 48)), bytes(range(48, 64)))
@@ -169,8 +169,10 @@ def selections_beside_bounds(report: Report, n: int) -> None:
 
 
 def run(report: Report) -> None:
-    beside_bounds(report, kernels.LESS, SIZE, "")
-    beside_bounds(report, kernels.LESS_WIDE, WIDE_SIZE, ", wide")
+    print(f"  {kernels.isa()}, {torch.get_num_threads()} threads")
+    for n in (SMALL, SIZE):
+        beside_bounds(report, kernels.LESS, n, f", {n} elements")
+    beside_bounds(report, kernels.LESS_WIDE, SMALL, f", wide, {SMALL} elements")
     selections_beside_bounds(report, SIZE)
     totals(report)
 

@@ -35,6 +35,7 @@ ONLY_IMPORTER = {"_C": "kernels"}
 # Rooms of csrc/ whose headers a room may include, besides its own and those directly in csrc/.
 CSRC_ROOMS: dict[str, set[str]] = {
     "prg": set(),
+    "bounds": {"prg"},
     "ring": set(),
     "truncate": {"prg"},
     "compare": {"prg"},

@@ -12,9 +12,9 @@ namespace {
 
 using u64 = std::uint64_t;
 
-constexpr std::int64_t kWords = 8;                // of a vector
-constexpr std::int64_t kPiece = 512;              // words read, or written, in one go
-constexpr std::int64_t kGrain = 32;               // pieces worth a thread
+constexpr std::int64_t kWords = 8;    // of a vector
+constexpr std::int64_t kPiece = 512;  // words read, or written, in one go
+constexpr std::int64_t kGrain = 32;   // pieces worth a thread
 using Vector = u64 __attribute__((vector_size(8 * kWords), aligned(8), may_alias));
 
 struct Pass {

@@ -36,7 +36,7 @@ struct Scratch {
   alignas(64) u64 words[planes * kBlockWords];
 };
 
-using Elements = Scratch<64>;            // a block's
+using Elements = Scratch<64>;                     // a block's
 using Run = Scratch<kRunElements / kBlockWords>;  // a run's
 
 // The steps want whole blocks: a bundle's last block, where planes are shorter, is spread out.
@@ -136,8 +136,7 @@ void rows_deal(Kind kind, const u64* r, const Streams& others, std::int64_t n, u
     Scratch<kMostRows> made;
     use.rows(kind, elements_of(r, at, padded.words), made.words);
     close_up(made.words, planes, at.words);
-    mask_block(keys, others, planes, at, made.words,
-               rows + at.word() * planes);
+    mask_block(keys, others, planes, at, made.words, rows + at.word() * planes);
   });
 }
 
@@ -239,9 +238,8 @@ void bit_values(const u64* plane, const Streams& others, std::int64_t n, u64* ou
 
 void pack(const u64* bits, std::int64_t n, u64* plane, int threads) {
   const Selections& use = selections();
-  for_each_run(n, threads, [&](Block at) {
-    use.low_bits(bits + at.element, at.elements, plane + at.word());
-  });
+  for_each_run(n, threads,
+               [&](Block at) { use.low_bits(bits + at.element, at.elements, plane + at.word()); });
 }
 
 void select_deal(const u64* beta, const u64* r, const Streams& others, std::int64_t n,

@@ -20,6 +20,12 @@
 //             q_1 .. q_(m-1), sets counted in binary (q1q2, q1q3, q2q3, q1q2q3, ..); then for each
 //             j < m - 1 l_j times every non-empty set of q_(j+1), .., in the same order; then q_0
 //             times what l_0 is multiplied by; without the l and q_0 that messages lack
+//
+// Bounds: memory, or AES at half a block a word of a stream, whichever takes longer. Of an element
+// a bundle has as many bits as planes: rows_deal of Kind::less reads 8 bytes, writes 232 bits and
+// makes 232 / 128 blocks; a lookup reads 8 bytes and its rows, from memory or as blocks, and makes
+// 27 / 128 blocks of masks; merges and their deals likewise. A selection reads and writes words,
+// and makes half a block for each word that it takes, or masks, from a stream.
 #pragma once
 
 #include <cstdint>

@@ -256,21 +256,19 @@ struct Group {
     return monomial[plane];
   }
 
-  // part[s] ^= share of v times the set s, for the sets of q_(j+1), ..; `which`: v's place, dealt:
-  // the place of its first monomial.
+  // Adds a bit v: from shares of something times the sets of q_(j+1), .. to those of
+  // q_(j+1) (v ^ something) times the sets of q_(j+2), ..; `which`: v's place, dealt: the place of
+  // its first monomial. Both halves of a product in one go, so that part is written once.
   void add(Word* part, int j, int which, int dealt) const {
-    const Word bit = opened[which];
-    part[0] ^= (bit & set[0]) ^ mask[which];
+    const Word bit = opened[which], fold = opened[j];
+    const int step = 1 << j;
+    Word low = part[0] ^ (bit & set[0]) ^ mask[which];
 #pragma GCC unroll 8
-    for (int s = 1 << j; s < L::sets; s += 1 << j) part[s] ^= (bit & set[s]) ^ dealt_at(dealt++);
-  }
-
-  // From shares of v times the sets of q_(j+1), .. to those of q_(j+1) v times the sets of
-  // q_(j+2), ..
-  void fold(Word* part, int j) const {
-    const Word bit = opened[j];
-#pragma GCC unroll 8
-    for (int s = 0; s < L::sets; s += 2 << j) part[s] = (bit & part[s]) ^ part[s | 1 << j];
+    for (int s = 0; s < L::sets; s += 2 * step) {
+      if (s > 0) low = part[s] ^ (bit & set[s]) ^ dealt_at(dealt + (s >> j) - 1);
+      const Word high = part[s + step] ^ (bit & set[s + step]) ^ dealt_at(dealt + (s >> j));
+      part[s] = (fold & low) ^ high;
+    }
   }
 
   // EQ_(size-1) .. EQ_1 EQ_0
@@ -278,7 +276,9 @@ struct Group {
     Word part[L::sets] = {};
     add(part, 0, L::q0, L::first_q0);
 #pragma GCC unroll 4
-    for (int j = 0; j < L::size - 1; ++j) fold(part, j);
+    for (int j = 1; j < L::size - 1; ++j)
+#pragma GCC unroll 8
+      for (int s = 0; s < L::sets; s += 2 << j) part[s] = (opened[j] & part[s]) ^ part[s | 1 << j];
     return part[0];
   }
 
@@ -290,7 +290,6 @@ struct Group {
     for (int j = 0; j < L::size - 1; ++j) {
       add(part, j, L::l0 + j, dealt);
       dealt += (L::sets >> j) - 1;
-      fold(part, j);
     }
     return top ^ part[0];
   }
@@ -351,9 +350,9 @@ inline void look_up_digit(const u64* planes, int d, const LookUp& at) {
   constexpr int step = digit_bits(kind);
   const Word constant = Word{} - u64{at.first};
   each_word<Word>([&](int word) {
-    const Comparison<Word> found =
-        look_up<Word, bits>(In<Word>(planes, word).from(step * d),
-                            In<Word>(at.rows, word).from(((1 << step) - 1) * d), at.ahead, constant);
+    const Comparison<Word> found = look_up<Word, bits>(
+        In<Word>(planes, word).from(step * d), In<Word>(at.rows, word).from(((1 << step) - 1) * d),
+        at.ahead, constant);
     send<Word, kind>(found, d, {at.masks, word}, {at.message, word}, {at.tops, word});
   });
 }
@@ -425,8 +424,8 @@ struct Table {
   static void rows(Kind kind, const u64* r, u64* rows) {
     with_constant(kind, [=](auto k) { rows_of<Word, k.value>(r, rows); });
   }
-  static void lookup(Kind kind, const u64* c, const u64* rows, std::int64_t ahead,
-                     const u64* masks, bool first, u64* message, u64* tops) {
+  static void lookup(Kind kind, const u64* c, const u64* rows, std::int64_t ahead, const u64* masks,
+                     bool first, u64* message, u64* tops) {
     const LookUp at{rows, masks, ahead, first, message, tops};
     with_constant(kind, [&](auto k) { look_up_all<Word, k.value>(c, at); });
   }

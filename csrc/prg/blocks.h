@@ -26,8 +26,8 @@ struct Block {
   std::int64_t word() const { return element / 64; }
 };
 
-// Runs f(block) for blocks of `size` elements, on up to `threads` threads; `grain` of them are worth
-// a thread.
+// Runs f(block) for blocks of `size` elements, on up to `threads` threads; `grain` of them are
+// worth a thread.
 template <std::int64_t size, std::int64_t grain, class F>
 void for_each_of(std::int64_t n, int threads, F f) {
   parallel_for(0, (n + size - 1) / size, grain, threads, [&](std::int64_t b, std::int64_t e) {
@@ -54,7 +54,8 @@ void for_each_run(std::int64_t n, int threads, F f) {
 }
 
 // Asks for words ahead of their use, into the second-level cache: a kernel that works on a block
-// asks for the next, so that memory is not idle meanwhile. Words past the end are asked for in vain.
+// asks for the next, so that memory is not idle meanwhile. Words past the end are asked for in
+// vain.
 inline void fetch(const std::uint64_t* words, std::int64_t n) {
   for (std::int64_t i = 0; i < n; i += 8) __builtin_prefetch(words + i, 0, 2);
 }

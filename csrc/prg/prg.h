@@ -3,6 +3,7 @@
 // Word i of (key, stream) is the little-endian half i & 1 of
 //     AES_key(LE64(stream) || LE64(i >> 1)),
 // so it depends on nothing else: not on the instruction set, the thread split or the length asked.
+// Bound: half a block of AES a word and key, or the words' own way to memory.
 #pragma once
 
 #include <cstddef>

@@ -56,8 +56,8 @@ class Keys {
       keys_[k]->combine(data, stream, static_cast<std::uint64_t>(start), n, op, data);
   }
 
-  // The same on its way from scratch to memory, which is written once and in order. The next n words
-  // there are asked for meanwhile: they follow with the caller's next block.
+  // The same on its way from scratch to memory, which is written once and in order. The next n
+  // words there are asked for meanwhile: they follow with the caller's next block.
   void combine(std::uint64_t stream, std::int64_t start, std::int64_t n, Op op,
                std::uint64_t* scratch, std::uint64_t* out) const {
     for (int k = 0; k + 1 < count_; ++k)

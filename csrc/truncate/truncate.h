@@ -2,6 +2,9 @@
 //
 // Two parties by the wrap bit (one bit opened), any number by opening c = z + r. Right for
 // |z| < 2^62. Sources: Escudero et al., CRYPTO 2020; Dalskov, Escudero, Keller, PoPETs 2020.
+//
+// Bounds: memory, a word for every array of words that is read or written, or AES, half a block for
+// every word that comes from a stream or is masked by one, whichever takes longer.
 #pragma once
 
 #include <cstdint>
