@@ -6,7 +6,7 @@
 namespace mpctensor::bounds {
 
 // Reads n words of `in` and writes m words of `out`, side by side, with the widest vectors in use.
-// Returns the XOR of what it read, which is also what every thread writes: of its own piece.
+// Returns the XOR of all that it read; what it writes is of no meaning.
 std::uint64_t stream(const std::uint64_t* in, std::int64_t n, std::uint64_t* out, std::int64_t m,
                      int threads);
 
