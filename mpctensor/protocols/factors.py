@@ -15,7 +15,7 @@ from ..encoding import RANGE_BITS, describe_bound, describe_scale
 from ..errors import EncodingError
 from ..share import Facts, Share
 from .linear import sub
-from .scales import HEADROOM_BITS, at_scale, fit, rescale, with_headroom, wrapped
+from .scales import HEADROOM_BITS, at_scale, fit, rescale, resting, with_headroom, wrapped
 
 MANTISSA_BITS = 16  # significant bits of a public factor that is no short fraction
 SHORT_BITS = 20  # of the numerator of a short fraction, which is exact
@@ -101,7 +101,7 @@ def _making_room(x: Share, factor: float | Fraction) -> tuple[Share, Fraction]:
     exact = rationalise(factor, _mantissa_bits(x))
     for scale in (x.unit**2, x.unit):
         if x.scale > scale and abs(exact.numerator) * x.scale > 1 << RANGE_BITS - HEADROOM_BITS:
-            x = fit(x) if scale == x.unit else rescale(x, scale)
+            x = fit(x) if scale == x.unit else rescale(x, min(scale, resting(x)))
             exact = rationalise(factor, _mantissa_bits(x))
     if abs(exact.numerator) * x.scale >= 1 << RANGE_BITS:
         unit = max(x.unit, x.session.unit if x.dtype.is_floating_point else 1)

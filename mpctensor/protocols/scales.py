@@ -7,6 +7,7 @@ finer one is local and exact; going to a coarser one is a truncation.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from math import gcd, lcm
 from typing import Any
 
@@ -18,7 +19,7 @@ from .opening import same_session
 from .truncation import truncate, truncate_all
 
 HEADROOM_BITS = 14  # values below 2^14 keep fitting while public factors pile up in the scale
-RATIO_BITS = 16  # by which ring elements may grow on the way to another scale
+GROWTH_BITS = 12  # beyond the room, on the way to another scale: values below 2^18 keep fitting
 MOMENT_BITS = 42  # fractional bits of a mean of squares, which has to stay below 2^20
 
 
@@ -26,12 +27,13 @@ MOMENT_BITS = 42  # fractional bits of a mean of squares, which has to stay belo
 
 
 def align(*shares: Share) -> list[Share]:
-    """The shares at one scale, the finest that fits: multiplied up, or truncated if need be."""
+    """The shares at one scale: multiplied up while values below 2^18 fit, else truncated."""
     scales = {share.scale for share in shares}
     if len(scales) == 1:
         return list(shares)
     finest = max(room_of(share) for share in shares)
-    if lcm(*scales) > finest:
+    growing = not any(share.fine or share.facts.filled for share in shares)
+    if lcm(*scales) > finest << (GROWTH_BITS if growing else 0):
         meeting = _meeting_scale(shares, finest)
         shares = tuple(rescale(s, meeting) if meeting % s.scale else s for s in shares)
     target = lcm(*(share.scale for share in shares))
@@ -41,14 +43,17 @@ def align(*shares: Share) -> list[Share]:
 def _meeting_scale(shares: Sequence[Share], finest: int) -> int:
     """`finest`, or about as fine a scale that secrets reach by powers of two where it is not.
 
-    On the way to it no ring element grows, so squares of large gradients keep their room.
+    On the way to it no ring element grows, so squares of large gradients keep their room. Fills
+    near the end of the range have no room at all to grow: their shares decide.
     """
-    scales = [share.scale for share in shares if share.public is None] or [finest]
-    if all(finest % scale == 0 or scale % finest == 0 for scale in scales):
-        return finest
-    common = gcd(*scales)
-    odd = common // (common & -common)
-    return odd << (finest // odd).bit_length() - 1 if odd <= finest else finest
+    secret = [share for share in shares if share.public is None]
+    scales = [share.scale for share in secret] or [finest]
+    if not all(finest % scale == 0 or scale % finest == 0 for scale in scales):
+        common = gcd(*scales)
+        odd = common // (common & -common)
+        finest = odd << (finest // odd).bit_length() - 1 if odd <= finest else finest
+    crowded = [s.unit for s in secret if s.facts.filled and not _is_exact(s, finest)]
+    return min([*crowded, finest])
 
 
 def room_of(x: Share) -> int:
@@ -62,22 +67,52 @@ def room(unit: int, fine: bool) -> int:
     return unit**2 << (max(0, spare) if fine else 0)
 
 
+def growth_of(x: Share) -> int:
+    """The finest scale on the way to another: values below 2^18 fit, means of squares of 2^13."""
+    if x.facts.filled:  # by a fill near the end of the range
+        return max(x.scale, room_of(x))
+    return room_of(x) << (GROWTH_BITS - 5 if x.fine else GROWTH_BITS)
+
+
 def rescale(x: Share, scale: int) -> Share:
-    """The same value at exactly this scale (within 2^-16 of it, from a scale with odd factors)."""
+    """The same value at exactly this scale (within 2^-13 of it, from a scale with odd factors)."""
     if x.scale == scale:
         return x
+    if x.public is not None and scale % x.scale:
+        return _reread(x, scale)
     raised, d = _towards(x, scale)
     return truncate(raised, d) if d > 1 else raised
 
 
+def _is_exact(x: Share, scale: int) -> bool:
+    """Whether x reaches a scale by whole numbers that leave room for it."""
+    return lcm(x.scale, scale) <= max(x.scale, scale, growth_of(x))
+
+
+def _reread(x: Share, scale: int) -> Share:
+    """A public value at another scale: everybody rounds it alike."""
+    facts, public = x.facts, x.public
+    assert public is not None
+    common = gcd(facts.scale, scale)
+    whole = public.div(facts.scale // common, rounding_mode="floor")
+    rest = public - whole * (facts.scale // common)
+    value = whole * (scale // common) + (rest.double() * (scale / facts.scale)).round().long()
+    parts = x.each(lambda p, _: value.clone() if p == x.session.first else torch.zeros_like(value))
+    return Share.make(x.session, parts, x.dtype, scale, x.unit, value, fine=x.fine).like(x)
+
+
 def _towards(x: Share, scale: int) -> tuple[Share, int]:
-    """The same value at a multiple of this scale, and what it is to be truncated by."""
-    common = lcm(x.scale, scale)
-    if min(common // x.scale, common // scale) > 1 << RATIO_BITS:
-        shift = max(1, RATIO_BITS + x.scale.bit_length() - scale.bit_length())
-        ratio = ((scale << shift) + x.scale // 2) // x.scale
-        return at_scale(x, ratio, scale << shift), 1 << shift
-    return at_scale(x, common // x.scale, common), common // scale
+    """The same value at a multiple of this scale, and what it is to be truncated by.
+
+    Ring elements are multiplied by no more than `growth_of` has room for; beyond that the ratio of
+    the scales is rounded.
+    """
+    if _is_exact(x, scale):
+        common = lcm(x.scale, scale)
+        return at_scale(x, common // x.scale, common), common // scale
+    ratio = Fraction(x.scale, scale).limit_denominator(max(1, growth_of(x) // x.scale))
+    d = max(1, ratio.numerator)
+    return at_scale(x, ratio.denominator, scale * d), d
 
 
 def at_scale(x: Share, factor: int, scale: int) -> Share:
@@ -186,7 +221,18 @@ def with_headroom(x: Share) -> Share:
     """x, truncated where its scale leaves no headroom for what comes next."""
     facts = x.facts
     crowded = facts.scale > facts.unit**2 << HEADROOM_BITS + 2
-    return rescale(x, room_of(x)) if crowded else x
+    return rescale(x, resting(x)) if crowded else x
+
+
+def resting(x: Share, unit: int = 1) -> int:
+    """The finest scale at which x may rest: that of its room, unless a fill would grow on the way.
+
+    unit: of where it rests.
+    """
+    room = max(unit**2, room_of(x))
+    if x.scale > room and x.facts.filled and not _is_exact(x, room):
+        return x.unit
+    return min(x.scale, room)
 
 
 # Writes
@@ -204,7 +250,7 @@ def store(target: Share, value: Share) -> None:
         shape = target.shape
         value = value.map(lambda part: part.expand(shape))
     if target.whole:
-        scale = min(max(value.scale, target.unit), max(target.unit**2, room_of(value)))
+        scale = max(resting(value, target.unit), target.unit)
         target.write(rescale(value, scale), scale)
         return
     if target.scale < target.unit:  # a public constant of few bits: make room in all of it
