@@ -12,7 +12,7 @@ from contextlib import suppress
 from io import BufferedReader
 from typing import Any, NoReturn, cast
 
-FIRST_ROOM, MOST_ROOM = 1 << 14, 1 << 20  # bytes read at once: a stranger's room stays small
+FIRST_ROOM, MOST_ROOM = 1 << 14, 1 << 19  # bytes read at once: a stranger's room stays small
 
 
 class TlsSocket(socket.socket):
