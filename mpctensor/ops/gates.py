@@ -137,7 +137,7 @@ def elu(x: Share, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Share
 @implements(aten.celu.default)
 def celu(x: Share, alpha: Any = 1) -> Share:
     """x above 0, alpha (exp(x / alpha) - 1) below."""
-    return elu(x, alpha, 1, 1 / alpha)
+    return elu(x, alpha, 1, 1 / exact(alpha) if alpha else alpha)
 
 
 @implements(aten.elu_backward.default)

@@ -193,12 +193,15 @@ def term(like: Share, value: Any, *, saturate: bool = True) -> Share:
         return value
     tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=_plain_dtype(value))
     if not tensor.is_floating_point():
-        return mpc.constant(like.session, tensor)
+        if like.unit == 1 or not bool((tensor.abs() >= LARGE_FILL).any()):
+            return mpc.constant(like.session, tensor)
+        tensor = tensor.double()  # what is large beside floats rests, or is refused, as a float is
     unit = like.unit if like.unit > 1 else like.session.unit
     wide = tensor.detach() if tensor.dim() else torch.tensor(scalar(tensor), dtype=torch.float64)
     scale = max(like.scale, unit)
-    if scale > unit**2 and not _fits(wide, scale):
-        scale = unit**2  # `like` will be truncated to it
+    for coarser in (unit**2, unit):  # to which `like` will be truncated
+        if scale > coarser and not _fits(wide, scale):
+            scale = coarser
     if saturate:
         wide = saturated(wide.to(torch.float64), scale)
     out = mpc.constant(like.session, wide, scale, unit=unit)

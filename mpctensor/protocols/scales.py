@@ -33,11 +33,19 @@ def align(*shares: Share) -> list[Share]:
         return list(shares)
     finest = max(room_of(share) for share in shares)
     growing = not any(share.fine or share.facts.filled for share in shares)
-    if lcm(*scales) > finest << (GROWTH_BITS if growing else 0):
+    limit = finest << (GROWTH_BITS if growing else 0)
+    known = min((_public_room(s) for s in shares if s.public is not None), default=limit)
+    if lcm(*scales) > min(limit, known):
         meeting = _meeting_scale(shares, finest)
+        meeting = meeting if meeting <= known else max(share.unit for share in shares)
         shares = tuple(rescale(s, meeting) if meeting % s.scale else s for s in shares)
     target = lcm(*(share.scale for share in shares))
     return [rescale(share, target) for share in shares]
+
+
+def _public_room(x: Share) -> int:
+    """The finest scale at which a public value fits."""
+    return (1 << 61) * x.scale // max(1, _largest(x.public))
 
 
 def _meeting_scale(shares: Sequence[Share], finest: int) -> int:
@@ -209,9 +217,9 @@ def _beside_public(x: Share, y: Share, room: int) -> tuple[Share, Share]:
     return x, y
 
 
-def _largest(raw: Tensor) -> int:
+def _largest(raw: Tensor | None) -> int:
     """The largest magnitude among ring elements."""
-    if raw.numel() == 0:
+    if raw is None or raw.numel() == 0:
         return 0
     low, high = torch.aminmax(raw)
     return max(-int(low), int(high))

@@ -104,3 +104,16 @@ def test_the_mean_of_many():
 
 def test_squares_of_another_value():
     check(lambda v, one: torch.addcmul(v / 0.453592, one, one), of(14.4), ONE)
+
+
+def test_whole_numbers_beside_floats():
+    mask = torch.tensor([False, True, False, True])
+    check(lambda v: (v / 8**0.5).masked_fill(mask, -(2**31)).softmax(0), of(1, 0.5, 2, -1))
+    check(lambda v: v + 2**40, ONE)
+    for work in (lambda v: v + 2**48, lambda v: 2**48 - v, lambda v: v + torch.tensor([2**48])):
+        with pytest.raises(mpctensor.EncodingError):
+            work(mpctensor.encrypt(ONE))
+
+
+def test_celu_of_large_values():
+    check(lambda v: F.celu(v, 1.234), of(1e5, -2.0))
