@@ -139,9 +139,11 @@ def _swaps(parameters: Sequence[Tensor], leaf: Leaf) -> Iterator[Swap]:
     """(parameter, its new self): with the gradient converted, ready to be swapped."""
     for parameter in parameters:
         value = leaf(parameter)
-        if value is None or value is parameter:
+        if value is parameter:
             continue
         gradient = None if parameter.grad is None else leaf(parameter.grad)
+        if value is None:  # not before the gradient: who learns nothing takes the same steps
+            continue
         fresh = nn.Parameter(value.detach(), parameter.requires_grad)
         fresh.grad = None if gradient is None else gradient.detach()
         fresh.__dict__.update(

@@ -72,6 +72,20 @@ def weights_of_one() -> Any:
     return [close, same]
 
 
+def gradients_of_one() -> Any:
+    """A model that still has gradients becomes plain at alice; the session goes on."""
+    model = nn.Linear(2, 1)
+    mpc.encrypt(model)
+    model(mpc.encrypt(SECRET)).sum().backward()
+    mpc.decrypt(model, dst="alice")
+    weight = model.weight
+    assert weight.grad is not None
+    gradient = mine("alice", weight.grad, None)
+    close = gradient is None or torch.allclose(gradient, SECRET.sum(0, keepdim=True), atol=1e-3)
+    kinds = [type(value).__name__ for value in (weight.data, weight.grad)]
+    return [kinds, bool(close) and listed(mpc.encrypt(SECRET).decrypt()) == SECRET.tolist()]
+
+
 def trained_together() -> Any:
     """Vertical data: alice has the features, bob the targets. Fresh layers start alike."""
     generator = torch.Generator().manual_seed(5)

@@ -18,6 +18,7 @@ CASES = (
     "inputs_are_free",
     "told_to_one",
     "weights_of_one",
+    "gradients_of_one",
     "trained_together",
     "public_randomness",
     "different_without_a_source",
@@ -65,6 +66,12 @@ def test_a_model_of_one_and_data_of_another(found):
     out = found["weights_of_one"]
     assert out["alice"] == [True, ["SharedTensor"] * 4]
     assert out["bob"] == [None, [True] * 4]
+
+
+def test_a_trained_model_is_told_to_one_with_its_gradients(found):
+    out = found["gradients_of_one"]
+    assert out["alice"] == [["Tensor"] * 2, True]
+    assert out["bob"] == [["SharedTensor"] * 2, True]
 
 
 @pytest.mark.parametrize("case", ["trained_together", "public_randomness"])
