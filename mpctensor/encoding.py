@@ -41,7 +41,8 @@ def encode(value: Tensor, scale: int, saturate: bool = False) -> Tensor:
 
     saturate: values out of range come to rest at +-2^46 / scale instead of raising, and infinities
     where `saturated` has them; meant for public fill values and bounds only.
-    Raises EncodingError naming the first value that is NaN, infinite or too large.
+    Raises EncodingError with the place of the first value that is NaN, infinite or too large; never
+    the value, which may be secret.
     """
     if value.is_complex():
         raise EncodingError(
@@ -60,7 +61,7 @@ def encode(value: Tensor, scale: int, saturate: bool = False) -> Tensor:
     elif scaled.numel():
         low, high = torch.aminmax(scaled)
         if not (low.item() > -limit and high.item() < limit):
-            raise EncodingError(_complaint(value, ~(scaled.abs() < limit), scale))
+            raise EncodingError(_complaint(_place(~(scaled.abs() < limit)), scale))
     return scaled.round_().to(torch.int64).contiguous()
 
 
@@ -79,15 +80,26 @@ def _encode_integers(value: Tensor, scale: int) -> Tensor:
     if raw.numel():
         low, high = torch.aminmax(raw)
         if low.item() < -limit or high.item() > limit:
-            raise EncodingError(_complaint(value, (raw < -limit) | (raw > limit), scale))
+            raise EncodingError(_complaint(_place((raw < -limit) | (raw > limit)), scale))
     return (raw * scale).contiguous() if scale != 1 else raw.clone().contiguous()
 
 
-def _complaint(value: Tensor, wrong: Tensor, scale: int) -> str:
-    worst = value[wrong].flatten()[0].item()
+def check_room(number: float, scale: int) -> None:
+    """Raise EncodingError, with the number, where a public one does not fit at this scale."""
+    if not abs(number * scale) < 2.0**RANGE_BITS:
+        raise EncodingError(_complaint(f"{number:.6g}", scale))
+
+
+def _place(wrong: Tensor) -> str:
+    """`x[0, 3]`: the first element that is marked."""
+    first = ", ".join(map(str, wrong.nonzero()[0].tolist()))
+    return f"`x[{first}]`" if first else "`x`"
+
+
+def _complaint(what: str, scale: int) -> str:
     bound = describe_bound(scale)
     return (
-        f"`x` has a value {worst:.6g}; with {describe_scale(scale)} |x| must be below {bound}"
+        f"{what} is out of range; with {describe_scale(scale)} |x| must be below {bound}"
         " (and products below 2**30 at the default precision): scale the data down, replace NaN"
         " and inf, or choose a smaller precision"
     )

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mpctensor.encoding import decode, describe_scale, encode
+from mpctensor.encoding import check_room, decode, describe_scale, encode
 from mpctensor.errors import EncodingError
 
 
@@ -28,8 +28,21 @@ def test_rounds_to_nearest() -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e30, 2.0**46, -(2.0**46)])
 def test_values_that_do_not_fit(bad: float) -> None:
-    with pytest.raises(EncodingError, match=r"`x` has a value.*16 fractional bits.*2\*\*46"):
-        encode(torch.tensor([1.0, bad]), 1 << 16)
+    with pytest.raises(EncodingError, match=r"`x\[0, 1\]` is out.*16 fractional bits.*2\*\*46"):
+        encode(torch.tensor([[1.0, bad]]), 1 << 16)
+
+
+@pytest.mark.parametrize("bad", [9.87654e15, 987654 << 30])
+def test_a_value_that_does_not_fit_is_not_shown(bad: float) -> None:
+    with pytest.raises(EncodingError) as caught:
+        encode(torch.tensor(bad), 1 << 16)
+    assert "`x` is out of range" in str(caught.value) and "98" not in str(caught.value)
+
+
+def test_a_public_number_that_does_not_fit_is_named() -> None:
+    check_room(2.0**45, 1 << 16)
+    with pytest.raises(EncodingError, match=r"1e\+300 is out of range; .*2\*\*46"):
+        check_room(1e300, 1 << 16)
 
 
 def test_the_largest_value_fits() -> None:

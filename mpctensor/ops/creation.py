@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from .. import protocols as mpc
+from ..encoding import check_room
 from ..errors import SecretLeakError, UnsupportedOperationError
 from ..share import Share
 from .lineage import inherit, lineage_of
 from .operands import (
     INFINITE,
-    check_room,
     converted,
     filled,
     public,

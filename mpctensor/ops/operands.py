@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import protocols as mpc
-from ..encoding import INFINITE, LARGEST_FILL, encode, saturated
+from ..encoding import INFINITE, LARGEST_FILL, check_room, saturated
 from ..errors import EncodingError, UnsupportedOperationError
 from ..share import Share
 
@@ -155,11 +155,6 @@ def filled(like: Share, size: Sequence[int], number: float, dtype: torch.dtype) 
         check_room(number, unit)
     value = torch.full(tuple(size), number, dtype=torch.float64)
     return retag(mpc.constant(like.session, value, unit=unit, saturate=huge), dtype)
-
-
-def check_room(number: float, scale: int) -> None:
-    """Raises EncodingError for a number that does not fit at this scale."""
-    encode(torch.tensor(number, dtype=torch.float64), scale)
 
 
 def as_dtype(number: float, dtype: torch.dtype) -> float:
