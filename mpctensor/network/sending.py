@@ -8,6 +8,7 @@ from collections import deque
 from time import monotonic
 
 PIECE = 1 << 19  # bytes of one call: the timeout is for progress, not for the whole
+LAST = 5.0  # seconds for the thread to notice that the connection was cut
 MOST_WAITING = 1 << 28  # bytes queued for sending before the caller has to wait
 
 
@@ -62,30 +63,42 @@ class Sender:
             if inline and not self._waiting:
                 self._send(frame)
                 return frame
-            self._queue.append(frame)
-            self._waiting += head + size
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True)
-                self._thread.start()
-            self._change.notify_all()
+            try:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, daemon=True)
+                    self._thread.start()
+                self._waiting += head + size
+                self._queue.append(frame)
+            except BaseException:  # no thread to be had, or Ctrl-C: the frame may be missing
+                self._failed = True
+                raise
+            finally:
+                self._change.notify_all()
         return frame
 
     def _send(self, frame: Departure) -> None:
         """Send a frame, telling how far it has come."""
         frame.failed = self._failed
-        for whole in frame.pieces:
-            piece = memoryview(whole)
-            for start in range(0, len(piece), PIECE):
-                part = piece[start : start + PIECE]
-                try:
+        try:
+            for whole in frame.pieces:
+                piece = memoryview(whole)
+                for start in range(0, len(piece), PIECE):
+                    part = piece[start : start + PIECE]
                     if not frame.failed:
-                        self._connection.sendall(part)
-                except OSError:
-                    frame.failed = self._failed = True
-                with self._change:
-                    frame.left += len(part)
-                    self._change.notify_all()
+                        self._try(frame, part)
+                    with self._change:
+                        frame.left += len(part)
+                        self._change.notify_all()
+        except BaseException:  # Ctrl-C: what has left is unknown, so nothing may follow it
+            frame.failed = self._failed = True
+            raise
         frame.pieces = []  # whoever still holds the frame need not hold the payload
+
+    def _try(self, frame: Departure, part: memoryview) -> None:
+        try:
+            self._connection.sendall(part)
+        except Exception:
+            frame.failed = self._failed = True
 
     def _run(self) -> None:
         while True:
@@ -121,5 +134,5 @@ class Sender:
         with self._change:
             self._finished = True
             self._change.notify_all()
-            while self._waiting:
-                self._change.wait()
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join(LAST)

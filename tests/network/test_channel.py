@@ -115,3 +115,35 @@ def test_introductions_may_take_longer_than_the_timeout():
         bob.receive_json(monotonic() + 0.5)
     for channel in (alice, bob):
         channel.close(patience=0.1)
+
+
+def test_closing_where_no_thread_could_be_had(ends, monkeypatch):
+    """The frame that needed it is lost, so nothing may follow; closing waits for nobody."""
+    here, there = ends
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mpctensor.network.sending.threading.Thread.start", refuse)
+        with pytest.raises(RuntimeError):
+            here.send(Kind.OPENING, [bytes(1 << 16)])
+    assert at_once([here.close]) == [None]
+    with pytest.raises(PeerError, match="is gone"):
+        there.receive(Kind.OPENING)
+
+
+def test_nothing_follows_a_frame_that_was_interrupted(ends, monkeypatch):
+    here, there = ends
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here._sender, "_try", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            here.send(Kind.OPENING, [bytes(8)])
+    assert here.send(Kind.OPENING, [bytes(8)]).failed
+    here.close()
+    with pytest.raises(PeerError, match="is gone"):
+        there.receive(Kind.OPENING)
