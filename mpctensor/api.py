@@ -47,7 +47,8 @@ def encrypt(
     With 16 bits values must lie below 2**46, products and dot products below 2**30.
     Raises EncodingError (NaN, infinite or too large), SecretLeakError (a tensor with a grad_fn: its
     gradient would be cut), SessionError (unknown party, bad precision, another shape than `shape`,
-    different values without src), TypeError (nothing to encrypt).
+    different values without src, no `shape` for
+    another party's value), TypeError (nothing to encrypt).
     """
     session = current()
     unit = _unit(session, precision, base)
@@ -58,7 +59,7 @@ def encrypt(
         _check_shape(obj, shape)
     plan = _Encryption(session, source, unit, dtype)
     if obj is None:
-        raise TypeError("cannot encrypt None: pass a tensor, or `shape` for another party's value")
+        raise _nothing(session, source)
     state = lambda key, value: plan.leaf(value, key)  # noqa: E731
     with session.lock:
         made = _Conversion("encrypt", plan.leaf, state, _keep_public, plan.check).of(obj)
@@ -135,6 +136,16 @@ def _absent(
     if source in session.local:
         raise SessionError(f"{session.names[source]} is in this process and has to pass the values")
     return torch.zeros(tuple(shape), dtype=dtype or torch.float32)
+
+
+def _nothing(session: Session, source: int | None) -> Exception:
+    """What is wrong with None and no shape; a source that goes on hears of it."""
+    words = "cannot encrypt None: pass a tensor, or `shape` for another party's value"
+    if source is None or source in session.local:
+        return TypeError(words)
+    me = session.names[session.local[0]]
+    session.abort(f"{me} passed None to encrypt() without `shape`")
+    return SessionError(words)
 
 
 @dataclass

@@ -30,7 +30,7 @@ from .provider import (
 )
 from .provider.keys import derive
 from .share import ABSENT
-from .transport import Meter, Transport, check_link
+from .transport import Meter, Transport, check_link, reason
 
 
 class Turn:
@@ -165,6 +165,8 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None and not _ends_well(error):
+            self.abort(reason(error))
         self.close()
 
     def __repr__(self) -> str:
@@ -297,6 +299,13 @@ class Session:
                 f"`{argument}` names {name!r}, but the parties are {', '.join(self.names)}"
             )
         return self.names.index(name)
+
+
+def _ends_well(error: BaseException) -> bool:
+    """Whether a block that this leaves has done what it was to do."""
+    if isinstance(error, SystemExit):
+        return error.code in (None, 0)
+    return isinstance(error, GeneratorExit)
 
 
 _stack: list[Session] = []

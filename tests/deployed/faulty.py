@@ -85,6 +85,39 @@ def raises() -> None:
     done()
 
 
+def raises_within() -> None:
+    """As `raises`, in the block of a session."""
+    with mpc.init():
+        raises()
+
+
+def interrupted_within() -> None:
+    with mpc.init():
+        busy()
+
+
+def exits_within() -> None:
+    with mpc.init():
+        x = secret(4)
+        if mpc.party() == "bob":
+            sys.exit(f"the data holds {SECRET}"[:8])
+        (x * x).decrypt()
+        done()
+
+
+def no_shape() -> None:
+    """bob forgets to say which shape alice's value has."""
+    mpc.init()
+    alice = mpc.party() == "alice"
+    x = (
+        mpc.encrypt(torch.full((4,), SECRET), src="alice")
+        if alice
+        else mpc.encrypt(None, src="alice")
+    )
+    (x * x).decrypt()
+    done()
+
+
 def cannot_encode() -> None:
     mpc.init()
     value = torch.tensor([SECRET, torch.nan]) if mpc.party() == "alice" else None

@@ -96,13 +96,29 @@ def test_releases_that_differ(tmp_path, what):
 # Errors of one party
 
 
-def test_an_error_in_one_script(tmp_path):
+@pytest.mark.parametrize("case", ["raises", "raises_within"])
+def test_an_error_in_one_script(tmp_path, case):
     """The peer learns its kind; its words, which hold a secret, stay at home."""
-    out = run(tmp_path, faulty.__file__, "raises", seconds=LIMIT)
+    out = run(tmp_path, faulty.__file__, case, seconds=LIMIT)
     assert "ValueError: the data holds 123" in out["bob"][2]
     check_told(
         tmp_path, {"alice": out["alice"]}, {"alice": "PeerError: bob gave up: it met a ValueError"}
     )
+
+
+def test_one_script_exits_within_its_session(tmp_path):
+    out = run(tmp_path, faulty.__file__, "exits_within", seconds=LIMIT)
+    told = "PeerError: bob gave up: it met a SystemExit"
+    check_told(tmp_path, {"alice": out["alice"]}, {"alice": told})
+
+
+def test_a_value_of_another_without_its_shape(tmp_path):
+    out = run(tmp_path, faulty.__file__, "no_shape", seconds=LIMIT)
+    told = {
+        "alice": "PeerError: bob gave up: bob passed None to encrypt",
+        "bob": "SessionError: cannot encrypt None: pass .* `shape` for another party's value",
+    }
+    check_told(tmp_path, out, told)
 
 
 def test_a_value_that_cannot_be_encoded(tmp_path):

@@ -67,10 +67,12 @@ def test_one_of_three_stops_while_they_train(tmp_path):
     check_told(tmp_path, out, {"alice": said, "carol": said})
 
 
-def test_an_interrupted_party(tmp_path):
+@pytest.mark.parametrize("case", ["busy", "interrupted_within"])
+def test_an_interrupted_party(tmp_path, case):
+    """Between rounds: what has left of one that was under way could not be told."""
     config = quick(tmp_path)
     with provider(config):
-        out = struck(started(config, "small"), strike("bob", signal.SIGINT))
+        out = struck(started(config, case), strike("bob", signal.SIGINT))
     check_told(tmp_path, out, {"alice": "PeerError: bob gave up: it was interrupted"})
     assert "KeyboardInterrupt" in out["bob"][2]
 
