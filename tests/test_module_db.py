@@ -22,7 +22,7 @@ from mpctensor import EncodingError, SharedTensor
 
 pytestmark = pytest.mark.simulated  # these are torch's tests, not ours: once is enough
 
-BOUND, TOLERANCE = 4.0, 0.02
+BOUND, TOLERANCE, GRID = 4.0, 0.02, 2**16
 DRAWN = ("nn.FractionalMaxPool2d", "nn.FractionalMaxPool3d")  # windows from torch's own generator
 MODULES = {info.name: info for info in module_db if info.name not in DRAWN}
 SAMPLES = 6  # of each module and mode, spread over its list
@@ -69,6 +69,7 @@ def arguments(name: str, sample: Any) -> tuple[Any, Any]:
         if not is_float(value):
             return value
         held = value.detach().nan_to_num(-1.0).clamp(-BOUND, BOUND)
+        held = (held * GRID).round() / GRID  # what shares hold: errors are those of operations
         held = held.abs() if name in POSITIVE else held
         return held.requires_grad_(value.requires_grad)
 
