@@ -57,8 +57,10 @@ LARGE_FILL = 2.0**13  # public terms from here on leave no room for factors that
 
 def result_dtype(*operands: Any) -> torch.dtype:
     """torch.result_type over Shares, plain tensors and numbers."""
-    if len(operands) == 2 and is_number(operands[1]) and operands[0].dtype.is_floating_point:
-        return operands[0].dtype
+    first, *rest = operands
+    floats = isinstance(first, (Share, Tensor)) and first.dtype.is_floating_point
+    if floats and len(rest) == 1 and is_number(rest[0]):
+        return first.dtype
     ranked: list[tuple[torch.dtype, int]] = []
     for value in operands:
         if isinstance(value, (Share, Tensor)):

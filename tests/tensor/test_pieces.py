@@ -96,3 +96,9 @@ def test_inverses_have_gradients():
     check(torch.atanh, x * 2 - 1, ulps=4, grad_ulps=64)
     check(torch.asinh, x * 8 - 4, ulps=4, grad_ulps=64)
     check(torch.acosh, x * 8 + 1, ulps=4, grad_ulps=64)
+
+
+def test_choices_between_two_numbers():
+    x = torch.tensor([0.25, 0.5, 0.0, 3.0])
+    check(torch.special.entr, x, gradients=False)
+    check(lambda v: torch.where(v > 0.3, 2, 0.5), x, ulps=0, gradients=False)
