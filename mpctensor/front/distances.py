@@ -43,4 +43,6 @@ def _squares(x: Any, y: Any) -> Any:
 
 def _norm(x: Any, p: float) -> Any:
     """The p-norm along the last dimension."""
-    return (x != 0).sum(-1).to(x.dtype) if p == 0 else vector_norm(x, p, -1)
+    if p == 0:
+        return (x != 0).sum(-1).to(x.dtype) + 0 * x.sum(-1)  # whose gradient is 0, not none
+    return vector_norm(x, p, -1)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import mpctensor
-from tests.plaintext import check, on_grid
+from tests.plaintext import assert_close, check, on_grid
 
 X, Y = on_grid(2, 3, 4), on_grid(5, 4, seed=3)
 
@@ -67,3 +67,10 @@ def test_euclidean_distances_open_each_row_once():
         torch.cdist(x, y, compute_mode="use_mm_for_euclid_dist")
     roots = 600 * (728 + 4 * 34) // 8  # of numbers at scale 2^32: docs/numerics.md
     assert spent.bytes_sent == 8 * (30 + 20) * 8 + roots
+
+
+@pytest.mark.parametrize("fn", [lambda x: torch.cdist(x, x[:2], 0), lambda x: F.pdist(x, 0)])
+def test_the_number_of_differences_has_a_gradient_of_zero(fn):
+    x = mpctensor.encrypt(on_grid(3, 2)).requires_grad_()
+    fn(x).sum().backward()
+    assert_close(x.grad.decrypt(), torch.zeros(3, 2), 0)
