@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import protocols as mpc
-from ..errors import UnsupportedOperationError
+from ..errors import SecretLeakError, UnsupportedOperationError
 from ..ops.deferred import Deferred
 from ..ops.loss import picking, total_of
 from ..ops.operands import exact, factor, retag
@@ -259,9 +259,9 @@ def linear_cross_entropy(
 
 
 def _refuse_secret_index() -> None:
-    raise UnsupportedOperationError(
-        "`cross_entropy` with secret class indices: encrypt one-hot targets,"
-        " mpctensor.encrypt(F.one_hot(labels, n).float())"
+    raise SecretLeakError(
+        "`cross_entropy`: `target` holds secret class indices, and looking them up would show them:"
+        " encrypt one-hot targets, mpctensor.encrypt(F.one_hot(labels, n).float())"
     )
 
 

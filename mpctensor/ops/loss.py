@@ -106,8 +106,9 @@ def huber_loss_backward(gradient: Any, x: Any, target: Any, reduction: int, delt
 def _check_classes(target: Any) -> None:
     if isinstance(target, Share):
         raise SecretLeakError(
-            "a loss that looks up a secret class index would show it: use F.cross_entropy with a"
-            " secret one-hot target, mpctensor.encrypt(F.one_hot(labels, n).float())"
+            "`target` holds secret class indices, and looking them up would show them: use"
+            " F.cross_entropy with a secret one-hot target,"
+            " mpctensor.encrypt(F.one_hot(labels, n).float())"
         )
 
 

@@ -235,3 +235,10 @@ def test_mean_loss_of_nothing_is_refused_at_once(name):
     assert OF_NOTHING[name](lambda x: x).isnan()
     with pytest.raises(mpctensor.EncodingError, match="is not a number, which shares cannot hold"):
         OF_NOTHING[name](mpctensor.encrypt)
+
+
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
+def test_secret_class_indices_are_refused_with_the_way_out(loss):
+    x, y = mpctensor.encrypt(on_grid(3, 4)), mpctensor.encrypt(torch.tensor([0, 1, 2]))
+    with pytest.raises(mpctensor.SecretLeakError, match=r"`target`.*one_hot"):
+        loss(x, y)
