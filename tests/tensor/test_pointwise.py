@@ -302,10 +302,10 @@ OUT_OF_RANGE = {
     "times": (lambda x: x * 1e18, r"multiplied with 1e\+18"),
     "over": (lambda x: x / 1e-20, "division of a secret by 1e-20"),
     "times_tensor": (lambda x: x * torch.tensor(1e20), r"multiplied with 1e\+20"),
-    "over_tensor": (lambda x: x / torch.full((1,), 1e-20), r"1e\+20"),
-    "fill_": (lambda x: x.fill_(1e15), r"value 1e\+15"),
-    "full_like": (lambda x: torch.full_like(x, -1e15), r"value -1e\+15"),
-    "setitem": (lambda x: x.__setitem__(0, 1e15), r"value 1e\+15"),
+    "over_tensor": (lambda x: x / torch.full((1,), 1e-20), r"`x\[0\]` is out of range"),
+    "fill_": (lambda x: x.fill_(1e15), r"1e\+15 is out of range"),
+    "full_like": (lambda x: torch.full_like(x, -1e15), r"-1e\+15 is out of range"),
+    "setitem": (lambda x: x.__setitem__(0, 1e15), r"`x` is out of range"),
 }
 
 
