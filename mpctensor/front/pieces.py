@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..ops.lineage import fine_digits
 from ..ops.registry import front
-from ..tensor import SharedTensor
+from ..tensor import SharedTensor, unwrap, wrap
 from .curves import absolute
 
 # torch's gradient of sgn is a plain zero tensor, which is no gradient of a secret
@@ -78,6 +79,8 @@ class _GaussianNLL(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         (g,) = gradients
         d, v = ctx.saved_tensors
+        if isinstance(g, SharedTensor):  # often far below 1, beside slopes far above
+            g = wrap(fine_digits(unwrap(g).clone()))
         inverse = torch.reciprocal(v)
         q = d * inverse
         to_v = ((inverse - q.square()) * g * 0.5).sum_to_size(v.shape)
