@@ -12,6 +12,7 @@ from ..deployment import Config, Member
 from ..errors import MPCError
 from ..network import Identity, probe
 from ..network.identity import why
+from ..network.meeting import at
 from ..release import VERSION
 from .findings import Finding, fail, ok, warn
 
@@ -94,4 +95,4 @@ def _resolved(member: Member) -> list[Any]:
 
 
 def _at(member: Member) -> str:
-    return f"{member.address[0]}:{member.address[1]}"
+    return at(member.address)

@@ -77,7 +77,8 @@ class Listener:
         self._closed = False
         self.last_failure = ""  # of an introduction, for messages
         try:
-            self._socket = socket.create_server(address, backlog=BACKLOG)
+            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+            self._socket = socket.create_server(address, family=family, backlog=BACKLOG)
         except OSError as error:
             raise SessionError(
                 f"{me.name} cannot listen at {at(address)}: {why(error)}; is another process"

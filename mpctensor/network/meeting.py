@@ -149,4 +149,5 @@ def check_reach(me: Identity, address: Address) -> None:
 
 def at(address: Address) -> str:
     """An address in words."""
-    return f"{address[0]}:{address[1]}"
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -23,6 +23,8 @@ class Spool:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        if not self.path.parent.is_dir():
+            raise SessionError(f"`path` is {self.path}, in a folder that does not exist: make it")
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         self._end = 0
         self._closed = False
@@ -61,7 +63,10 @@ class Spool:
         while done < len(data):
             count = os.preadv(self._descriptor, [data[done:]], offset + done)
             if count == 0:
-                raise OSError(f"{self.path} is shorter than what was written to it")
+                raise SessionError(
+                    f"{self.path} is shorter than what was written to it: what was dealt ahead is"
+                    " lost; start again, and let nothing else write there"
+                )
             done += count
         return tensor
 

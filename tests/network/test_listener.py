@@ -137,3 +137,16 @@ def test_files_that_hold_something_else(config: Config) -> None:
     alice = config.identity("alice")
     with pytest.raises(SessionError, match="the certificate files of alice cannot be used"):
         Listener(replace(alice, ca=alice.key), (HOST, 0), lambda name, topic: None, print, 10)
+
+
+def test_an_address_of_ipv6() -> None:
+    arrived: queue.Queue[Caller] = queue.Queue()
+    alice = Listener(Identity("alice"), ("::1", 0), lambda name, topic: None, arrived.put, 10)
+    try:
+        channel = dial(PLAIN, ("::1", alice.port), "alice", {}, monotonic() + 10, 10)
+        with pytest.raises(SessionError, match=rf"\[::1\]:{alice.port}"):
+            Listener(Identity("alice"), ("::1", alice.port), lambda name, topic: None, print, 10)
+        channel.close()
+        arrived.get(timeout=10).channel.close()
+    finally:
+        alice.close()
