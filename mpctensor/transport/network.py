@@ -201,7 +201,9 @@ def reason(error: BaseException) -> str:
 
 
 def _difference(peer: str, frame: Frame, doing: str) -> str:
+    alike = " (so what differs is a number, a dtype or an operand since the last round)"
     return (
-        f"the parties do not do the same: here {doing}, {peer} {frame.text}; every party must run"
-        " the same script, on the same shapes and the same public values"
+        f"the parties do not do the same: here {doing}, {peer} {frame.text}"
+        f"{alike if doing == frame.text else ''}; every party must run the same script, on the same"
+        " shapes and the same public values"
     )
