@@ -47,8 +47,8 @@ def encrypt(
     With 16 bits values must lie below 2**46, products and dot products below 2**30.
     Raises EncodingError (NaN, infinite or too large), SecretLeakError (a tensor with a grad_fn: its
     gradient would be cut), SessionError (unknown party, bad precision, another shape than `shape`,
-    different values without src, no `shape` for
-    another party's value), TypeError (nothing to encrypt).
+    different values without src, no `shape` for another party's value), TypeError (nothing to
+    encrypt).
     """
     session = current()
     unit = _unit(session, precision, base)

@@ -235,8 +235,7 @@ class Share:
             shown=facts.shown,
             fine=facts.fine,
         )
-        made.found.filled = facts.filled  # type: ignore[union-attr]
-        return made
+        return made.like(self)
 
     def split(self, fn: Callable[[Tensor], Sequence[Tensor]]) -> list[Share]:
         """The views that a structural function gives of every part, each as a share."""

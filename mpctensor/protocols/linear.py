@@ -92,9 +92,7 @@ def _joined(
         public = fn(x.view_of(fx.public), y.view_of(fy.public))
     shown, fine = min(fx.shown, fy.shown), fx.fine or fy.fine
     unit = max(fx.unit, fy.unit)
-    made = Share.make(session, parts, dtype, fx.scale, unit, public, shown, fine)
-    made.facts.filled = fx.filled or fy.filled
-    return made
+    return Share.make(session, parts, dtype, fx.scale, unit, public, shown, fine).like(x, y)
 
 
 def add(x: Share, y: Share) -> Share:
@@ -133,11 +131,8 @@ def add_scalar(x: Share, number: float, finer: bool = True, negated: bool = Fals
     fn, first = torch.rsub if negated else torch.add, x.session.first
     parts = x.each(lambda p, part: fn(part, raw if p == first else 0))
     public = None if facts.public is None else fn(x.view_of(facts.public), raw)
-    made = Share.make(
-        *(x.session, parts, dtype, scale, max(facts.unit, unit), public, facts.shown, facts.fine)
-    )
-    made.facts.filled = facts.filled
-    return made
+    unit = max(facts.unit, unit)
+    return Share.make(x.session, parts, dtype, scale, unit, public, facts.shown, facts.fine).like(x)
 
 
 def relabelled(x: Share, dtype: torch.dtype, unit: int) -> Share:
