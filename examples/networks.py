@@ -127,9 +127,9 @@ RECIPES = {
         "ResNet, BatchNorm", resnet, lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9), 5
     ),
     "transformer": Recipe(
-        "Transformer encoder", Transformer, lambda p: torch.optim.Adam(p, lr=3e-3, foreach=True), 15
+        "Transformer encoder", Transformer, lambda p: torch.optim.Adam(p, lr=3e-3), 15
     ),
-    "lstm": Recipe("LSTM", Recurrent, lambda p: torch.optim.Adam(p, lr=1e-2, foreach=True), 12),
+    "lstm": Recipe("LSTM", Recurrent, lambda p: torch.optim.Adam(p, lr=1e-2), 12),
 }
 
 

@@ -30,6 +30,7 @@ from . import (
     scatter,
     search,
     sequences,
+    steps,
     weights,
 )
 
@@ -59,5 +60,6 @@ __all__ = [
     "scatter",
     "search",
     "sequences",
+    "steps",
     "weights",
 ]

@@ -35,7 +35,7 @@ from .rectify import (
 from .reveal import reveal, reveal_value
 from .rounding import ceil, floor, nearest, trunc
 from .running import Prefixes, running
-from .scales import align, fit, rescale, room, store
+from .scales import align, fit, fit_all, is_fitted, rescale, room, store
 from .smooth import (
     arccos,
     arcsin,
@@ -114,8 +114,10 @@ __all__ = [
     "fine_log",
     "fine_square",
     "fit",
+    "fit_all",
     "floor",
     "invert",
+    "is_fitted",
     "larger",
     "less_than",
     "log",

@@ -162,6 +162,11 @@ def fit_all(*shares: Share) -> list[Share]:
 FIT = "fit"
 
 
+def is_fitted(x: Share) -> bool:
+    """Whether the storage that x covers was truncated for a product since its last write."""
+    return FIT in _kept_with(x)
+
+
 def _covers(x: Share) -> bool:
     """Whether a view shows its whole storage."""
     return x.storage_numel <= x.here.numel()

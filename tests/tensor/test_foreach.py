@@ -86,15 +86,15 @@ def test_refused_before_anything_is_written():
 
 
 ROUNDS = {  # of the seventh step
-    "sgd": (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, foreach=True), 2),
-    "adam": (lambda p: torch.optim.Adam(p, foreach=True), 19),
-    "adamw": (lambda p: torch.optim.AdamW(p, foreach=True), 20),
-    "nadam": (lambda p: torch.optim.NAdam(p, foreach=True), 27),
-    "radam": (lambda p: torch.optim.RAdam(p, foreach=True), 25),
-    "adamax": (lambda p: torch.optim.Adamax(p, foreach=True), 23),
-    "adagrad": (lambda p: torch.optim.Adagrad(p, foreach=True), 17),
-    "adadelta": (lambda p: torch.optim.Adadelta(p, foreach=True), 31),
-    "rmsprop": (lambda p: torch.optim.RMSprop(p, foreach=True), 18),
+    "sgd": (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9), 2),
+    "adam": (lambda p: torch.optim.Adam(p), 19),
+    "adamw": (lambda p: torch.optim.AdamW(p), 20),
+    "nadam": (lambda p: torch.optim.NAdam(p), 27),
+    "radam": (lambda p: torch.optim.RAdam(p), 25),
+    "adamax": (lambda p: torch.optim.Adamax(p), 23),
+    "adagrad": (lambda p: torch.optim.Adagrad(p), 17),
+    "adadelta": (lambda p: torch.optim.Adadelta(p), 31),
+    "rmsprop": (lambda p: torch.optim.RMSprop(p), 18),
 }
 
 
@@ -112,3 +112,70 @@ def test_a_step_takes_the_rounds_of_one_parameter(name, count):
             with mpctensor.cost() as cost:
                 optimizer.step()
     assert cost.rounds == rounds
+
+
+def trained(optimizer_of, steps=3):
+    """(rounds of the last step, rounds of the products after it, model, optimizer)."""
+    torch.manual_seed(0)
+    model = mpctensor.encrypt(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 1)))
+    optimizer = optimizer_of(model.parameters())
+    x = mpctensor.encrypt(on_grid(5, 3))
+    for _ in range(steps):
+        optimizer.zero_grad()
+        with mpctensor.cost() as products:
+            loss = model(x).square().sum()
+        loss.backward()
+        with mpctensor.cost() as step:
+            optimizer.step()
+    return step.rounds, products.rounds, model, optimizer
+
+
+@pytest.mark.simulated
+def test_weights_are_made_ready_for_their_next_product_in_one_round():
+    with mpctensor.init():
+        joined, products, _, _ = trained(lambda p: torch.optim.SGD(p, lr=0.1))
+        single, same, _, _ = trained(lambda p: torch.optim.SGD(p, lr=0.1, foreach=False))
+        assert joined == 2 + 1 and single == 6 + 1  # gradients of biases have another scale
+        assert products == same == 3 + 2 + 2  # products, what they truncate of x, the square
+
+
+def test_the_setting_is_what_it_was():
+    with mpctensor.init():
+        *_, optimizer = trained(lambda p: torch.optim.Adam(p))
+        assert optimizer.state_dict()["param_groups"][0]["foreach"] is None
+        optimizer.param_groups[0]["lr"] = "fast"
+        with pytest.raises(TypeError):
+            optimizer.step()
+        optimizer.param_groups[0]["lr"] = 0.1
+        optimizer.step()
+        assert optimizer.param_groups[0]["foreach"] is None
+
+
+def test_plain_parameters_beside_secret_ones_are_left_to_torch():
+    with mpctensor.init():
+        plain = nn.Parameter(torch.ones(2))
+        secret = mpctensor.encrypt(nn.Parameter(torch.ones(2)))
+        seen = []
+        optimizer = torch.optim.SGD([plain, secret], lr=0.5)
+        optimizer.register_step_pre_hook(
+            lambda *_: seen.append(optimizer.param_groups[0]["foreach"])
+        )
+        plain.grad, secret.grad = torch.ones(2), mpctensor.encrypt(torch.ones(2))
+        optimizer.step()
+        assert seen == [None]
+        assert plain.tolist() == secret.decrypt().tolist() == [0.5, 0.5]
+
+
+@pytest.mark.simulated
+def test_parameters_of_two_sessions():
+    models = []
+    with mpctensor.init():
+        models.append(mpctensor.encrypt(nn.Linear(2, 2)))
+        with mpctensor.init():
+            models.append(mpctensor.encrypt(nn.Linear(2, 2)))
+            optimizer = torch.optim.SGD([{"params": m.parameters()} for m in models], lr=0.1)
+            for _ in range(3):
+                for model in models:
+                    model(torch.ones(3, 2)).square().sum().backward()
+                optimizer.step()
+            assert all(torch.isfinite(p.decrypt()).all() for m in models for p in m.parameters())
