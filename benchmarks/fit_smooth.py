@@ -28,6 +28,7 @@ RADIX = 16
 # name: (function, weight of the error, exponentials)
 DECAYS = {
     "reciprocal": (lambda t: 1 / t, lambda t: t, 5),
+    "fine reciprocal": (lambda t: 1 / t, lambda t: t, 6),
     "rsqrt": (lambda t: t**-0.5, lambda t: t**0.5, 5),
     "sqrt": (np.sqrt, lambda t: t**-0.5, 4),
     "log": (np.log, np.ones_like, 5),

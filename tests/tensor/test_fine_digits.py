@@ -45,3 +45,13 @@ def test_small_quotients_keep_their_digits_where_asked():
     fine = mpc.divide(hidden, divisor, fine=True)
     got = sum(fine.parts).double() / fine.scale
     torch.testing.assert_close(got, x.double() / y.double(), rtol=2.0**-12, atol=2.0**-31)
+
+
+@pytest.mark.parametrize("precision", [16, 18])
+def test_reciprocals_are_as_fine_as_the_session(precision):
+    unit = 2.0**precision
+    x = (torch.linspace(0.1, 8, 20_001, dtype=torch.float64) * unit).round() / unit
+    bound = 2**-14 if precision == 16 else 2**-14.7  # a rounding of 2^-15 and the fit
+    with mpctensor.init(precision=precision):
+        got = mpctensor.encrypt(x).reciprocal().decrypt()
+    assert ((got - 1 / x) * x).abs().max() < bound

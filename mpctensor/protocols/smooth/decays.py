@@ -1,6 +1,6 @@
 """1/t, 1/sqrt(t), sqrt(t), log(t) for 1 <= t < 16, from one opening of t.
 
-Each is a constant and four or five exponentials (coefficients.py), and with c = t + r public
+Each is a constant and four to six exponentials (coefficients.py), and with c = t + r public
 exp(-a t) = exp(-a c) exp(a r): the second factor is dealt, one word for each segment of the circle
 in which c can lie; no powers are computed and nothing is iterated.
 Source: exponential sums, Braess and Hackbusch, IMA J. Numer. Anal. 2005 [BH05].
@@ -24,14 +24,16 @@ from .words import at_parties
 CIRCLE_BITS = 64 - ONE_BITS  # the circle is 2^5 wide in t
 START = 7 << (ONE_BITS - 3)  # t may be 1/8 below 1 and 7/8 above 16
 MOST_RISE = 26  # bits by which an exponential may vary within a segment
-RESULT_BITS = {"reciprocal": 60, "rsqrt": 60, "sqrt": 58, "log": 54}
+RESULT_BITS = {"reciprocal": 60, "fine reciprocal": 60, "rsqrt": 60, "sqrt": 58, "log": 54}
+COARSE_UNIT = 1 << 16  # up to which 2^-15 of a reciprocal is as much as its rounding
 
 
 def decayed(t: Share, name: str, factor: Fraction, multiplier: int = 1) -> tuple[Share, int]:
     """(words, shift): factor * f(t) is words / 2^shift, yet to be truncated; 1 round.
 
     t: t * multiplier is the ring element 2^59 at t = 1. 64 bits sent an element; dealt: 896 for
-    sqrt, else 1152. The factor is below 2^40. Error: 2^-19 beside the fit's.
+    sqrt, 2176 for a fine reciprocal, else 1152. The factor is below 2^40.
+    Error: 2^-19 beside the fit's.
     """
     function = DECAYS[name]
     exponent = floor_log2(factor)
@@ -60,6 +62,11 @@ def decayed(t: Share, name: str, factor: Fraction, multiplier: int = 1) -> tuple
         return total.view(t.shape)
 
     return at_parties(t, finish), bits - exponent
+
+
+def reciprocal_for(unit: int) -> str:
+    """The name of 1/t as exact as a result with this working scale can show."""
+    return "reciprocal" if unit <= COARSE_UNIT else "fine reciprocal"
 
 
 def _term(decay: int, weight: int, mantissa: Fraction, bits: int) -> tuple[Term, int]:

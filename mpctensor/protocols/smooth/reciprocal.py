@@ -26,7 +26,7 @@ from ..product import mul
 from ..rectify import absolute, flatten
 from ..scales import fit
 from ..truncation import truncate
-from .decays import decayed, floor_log2
+from .decays import decayed, floor_log2, reciprocal_for
 from .exponential import result_dtype, result_unit, unit_bits
 from .intervals import ONE_BITS, Ladder, Placed, ladder, place
 from .tables import LN2, log_of
@@ -128,7 +128,7 @@ def reciprocal_of_placed(
     exponent = scale.bit_length() - 1
     powers = placed.weigh(_powers_down(placed.ladder, NUMERATOR_BITS + exponent, least))
     factor = Fraction(quotient_scale(unit) * scale, 1 << (NUMERATOR_BITS + exponent))
-    quotients, shift = _normalised(placed, "reciprocal", factor, powers)
+    quotients, shift = _normalised(placed, reciprocal_for(unit), factor, powers)
     return shifted_product(quotients, shift, _signed(powers, None if bit is None else flatten(bit)))
 
 
@@ -160,7 +160,7 @@ def divide(
     z = _sum_of_products(pairs, y.shape, shape)
     open_words(t, z)
     factor = quotient_scale(unit) * ratio / Fraction(2) ** (NUMERATOR_BITS + exponent)
-    quotients, shift = decayed(t, "reciprocal", factor)
+    quotients, shift = decayed(t, reciprocal_for(unit), factor)
     sign = divisor.sign_of(y)
     column = _viewed(quotients, y.shape, len(shape))
     high = _signed(shifted(z, SPARE_BITS), sign)

@@ -22,7 +22,7 @@ from ..maximum import max_along
 from ..rectify import flatten
 from ..scales import fit
 from ..truncation import truncate
-from .decays import decayed
+from .decays import decayed, reciprocal_for
 from .exponential import (
     FINEST,
     Window,
@@ -164,7 +164,7 @@ def _probabilities(held: Exponentials) -> Share:
     raised = product(numerators, spread)
     scale = unit << (_spare(unit) + FACTOR_BITS + rise)
     factor = Fraction(scale * rows.scale, unit << (_spare(unit) + floors[-1]))
-    factors, shift = decayed(held.t, "reciprocal", factor)
+    factors, shift = decayed(held.t, reciprocal_for(unit), factor)
     column = factors.map(lambda part: part.view(-1, 1))
     return _at_unit(shifted_product(column, shift, raised), rows, scale)
 
