@@ -91,3 +91,12 @@ def test_bytes_by_the_maximum() -> None:
     with cost() as spent:
         mpc.softmax(x, 1)
     assert spent.bytes_sent < 45 * 2000 and spent.provider_bytes < 230 * 2000
+
+
+@pytest.mark.parametrize("link, rounds", [("lan", 23), ("wan", 10)])
+def test_a_slow_link_takes_pairs_where_they_save_rounds(link: str, rounds: int) -> None:
+    x = share_value(make_session(link=link), torch.randn(128, 10))
+    with cost() as spent:
+        p = mpc.softmax(x, 1)
+    assert spent.rounds == rounds
+    assert torch.allclose(value_of(p), torch.softmax(value_of(x), 1), rtol=2**-13, atol=2**-15)

@@ -36,7 +36,8 @@ from .intervals import Placed, ladder, place
 from .reciprocal import log_of_placed, quotient_scale, reciprocal_of_placed
 from .words import open_words, product, scaled_as, shifted, shifted_product
 
-PAIR_CLASSES, PAIR_TOTAL = 16, 1 << 13  # up to which all differences replace a tree of maxima
+PAIR_CLASSES = 16  # up to which all differences may replace a tree of maxima,
+PAIR_TOTAL = {"lan": 1 << 13, "wan": 1 << 14}  # and that many of them
 PAIR_LOW = -20  # the power of two below which the exponential of a difference is 0
 PAIR_BITS, PAIR_REST = 40, 57  # about the scale of exponentials of pairs; they rest at 2^57 / scale
 PAIR_TOP = 61  # sums of 16 of them are below
@@ -46,12 +47,13 @@ NUMERATOR_BITS, FACTOR_BITS = 20, 20  # of e and of 1 / s before their product
 def softmax(x: Share, dim: int) -> Share:
     """softmax over dim at unit scale; probabilities below 2^-17 become 0.
 
-    12 rounds for up to 16 classes and 8192 pairs of them; else the maximum and 7 (13 above 16
-    classes). Error: 2^-14 of the value and 1 unit in the last place.
+    12 rounds for up to 16 classes and 8192 pairs of them (16384 in "wan" sessions); else the
+    maximum and 7 (13 above 16 classes). Error: 2^-14 of the value and 1 unit in the last place.
     """
     rows = _rows(x, dim)
     count = rows.shape[1]
-    few = 1 < count <= PAIR_CLASSES and rows.here.numel() * count <= PAIR_TOTAL
+    pairs = rows.here.numel() * count
+    few = 1 < count <= PAIR_CLASSES and pairs <= PAIR_TOTAL[x.session.link]
     return _restored(_by_pairs(rows) if few else _probabilities(_exponentials(rows)), x, dim)
 
 
