@@ -168,7 +168,7 @@ def _introduce(
     transport = NetworkTransport(me, channels, meter, nonce)
     provider = None
     if me == len(config.names) - 1:
-        provider = RemoteProvider(channel, config.timeout, transport.fail)
+        provider = RemoteProvider(channel, config.timeout, transport.fail, transport.heed)
     else:
         channel.close()
     return Membership(me, PartyKeys(seed, seeds, nonce), transport, provider, public_seed)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ..errors import PeerError, SessionError
 from .identity import why
-from .parting import cut
+from .parting import cut, hung_up
 from .sending import Departure, Sender
 from .tls import reader
 
@@ -84,6 +84,7 @@ class Channel:
         self._timeout, self._setting = timeout, "timeout"
         self._sender = Sender(outgoing)
         self._ended: SessionError | None = None
+        self._kept: Frame | None = None  # read by `heed`, for `receive`
         self._reading = threading.Lock()
         self._closing, self._closed = threading.RLock(), False
         for connection in (outgoing, incoming):
@@ -129,14 +130,39 @@ class Channel:
         Raises PeerError where the peer is gone, silent for too long or says that it lost someone,
         SessionError where it has ended its session or speaks out of turn.
         """
+        frame, self._kept = self._kept or self._next(), None
+        if frame.kind in kinds:
+            return frame
+        raise self._end(self._unexpected(frame))
+
+    def heed(self) -> None:
+        """Raise what `receive` would in the end, where the peer has hung up on the session.
+
+        For one that waits for somebody else meanwhile. It costs one look at the connection to a
+        peer that is there. Openings that nobody has received yet go with the session; a peer that
+        has sent none, and has said goodbye, needs nothing more, and may.
+        """
+        if self._kept is not None or not hung_up(self._outgoing):
+            return
+        frame = self._next()
+        if frame.kind is Kind.BYE:
+            self._kept = frame
+            return
+        while frame.kind is Kind.OPENING:
+            self._skip(frame.size)
+            frame = self._next()
+        raise self._end(self._unexpected(frame))
+
+    def _next(self) -> Frame:
         magic, kind, words, size, digest = HEADER.unpack(self._take(HEADER.size))
         if magic != MAGIC or words > MOST_TEXT or kind not in _KINDS:
             raise self._end(SessionError(f"{self.peer} sent what is no message of a session"))
         text = self._take(words).decode(errors="replace")
-        frame = Frame(_KINDS[kind], text, size, digest)
-        if frame.kind in kinds:
-            return frame
-        raise self._end(self._unexpected(frame))
+        return Frame(_KINDS[kind], text, size, digest)
+
+    def _skip(self, size: int) -> None:
+        while size:
+            size -= len(self._take(min(size, INLINE)))
 
     def receive_into(self, buffer: memoryview) -> None:
         """Fill the buffer from the connection."""

@@ -6,6 +6,7 @@ forgets its keys when it is shut down: what another thread still sends would lea
 
 from __future__ import annotations
 
+import select
 import socket
 from contextlib import suppress
 from time import monotonic
@@ -17,6 +18,18 @@ def cut(connection: socket.socket) -> None:
     """End a connection that another thread may be using; that thread notices and closes it."""
     with suppress(OSError):
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Whether the peer has ended a connection on which it never sends; another thread may send."""
+    watch = select.poll()
+    watch.register(connection, select.POLLIN)
+    if not watch.poll(0):
+        return False
+    try:
+        return not socket.socket.recv(connection, 1, socket.MSG_PEEK)
+    except OSError:
+        return True
 
 
 def part(connection: socket.socket) -> None:

@@ -27,6 +27,7 @@ AHEAD = "ahead"  # the text of a frame whose requests may wait for those that do
 MOST_AT_ONCE = 256  # requests in one frame
 LARGE = 1 << 26  # bytes of an item that is not read before somebody waits
 HOLD = 5.0  # seconds that it is left on its way: the provider's patience is for progress
+LOOK = 0.2  # seconds of waiting after which we look whether the other parties are there
 SHARE = 0.75  # of the timeout: whoever waits for us must hear of the provider before it is over
 
 
@@ -38,16 +39,21 @@ def tag(request: Request) -> bytes:
 class RemoteProvider:
     """Asks a provider over a channel. failed: told of what ends the session.
 
-    timeout: of the session, in seconds. waited: seconds spent waiting for corrections.
+    heed: raises what ends it elsewhere. timeout: of the session, in seconds. waited: seconds spent
+    waiting for corrections.
     """
 
     def __init__(
-        self, channel: Channel, timeout: float, failed: Callable[[BaseException], None]
+        self,
+        channel: Channel,
+        timeout: float,
+        failed: Callable[[BaseException], None],
+        heed: Callable[[], None],
     ) -> None:
         self.channel = channel
         self.waited = 0.0
         self._patience = SHARE * timeout
-        self._failed = failed
+        self._failed, self._heed = failed, heed
         self._expected: dict[bytes, Request] = {}  # by the start of their digest
         self._arrived: dict[bytes, Callable[[], list[Tensor]]] = {}
         self._ahead: set[bytes] = set()
@@ -186,17 +192,22 @@ class RemoteProvider:
             with self._change:
                 self._waiting.append(ready)
                 self._change.notify_all()
-                started = monotonic()
+                started = now = monotonic()
+                look = now + LOOK
                 while not ready():
                     if self._error is not None:
                         raise self._error
-                    left = max(started, self._heard) + self._patience - monotonic()
+                    if now >= look:
+                        self._heed()
+                        look = now + LOOK
+                    left = max(started, self._heard) + self._patience - now
                     if left <= 0:
                         raise PeerError(
                             f"{self.channel.peer} dealt nothing for {self._patience:g} s; a longer"
                             " `timeout` gives it more"
                         )
-                    self._change.wait(left)
+                    self._change.wait(min(left, look - now))
+                    now = monotonic()
         except BaseException as error:
             self._failed(error)
             raise

@@ -123,6 +123,11 @@ class NetworkTransport:
             value.receive(channel, sender, leaving, start)
             start += value.size
 
+    def heed(self) -> None:
+        """Raise PeerError where another party has given up or is gone; see `Channel.heed`."""
+        for channel in self.channels.values():
+            channel.heed()
+
     # The end
 
     def fail(self, error: BaseException) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -134,6 +135,46 @@ def busy() -> None:
         time.sleep(0.05)  # short: a signal that comes just before a sleep is noticed after it
     (x * x).decrypt()
     done()
+
+
+def undealt(end: Callable[[], None]) -> None:
+    """alice ends; the last party waits for the provider, which has stopped."""
+    x = secret(4)
+    here()
+    while not stopped().exists():
+        time.sleep(0.02)
+    x = x * x
+    if mpc.party() == "alice":
+        end()
+    x.decrypt()
+    done()
+
+
+def stopped() -> Path:
+    """Made by the test once the provider has stopped."""
+    return Path(os.environ["MPCTENSOR_CONFIG"]).with_name("stopped")
+
+
+def raise_error() -> None:
+    raise ValueError("an error of the script's own")
+
+
+def interrupt_soon() -> None:
+    """In the round that follows, for which alice has sent her part."""
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 1)
+
+
+def raises_undealt() -> None:
+    undealt(raise_error)
+
+
+def interrupted_undealt() -> None:
+    undealt(interrupt_soon)
+
+
+def exits_undealt() -> None:
+    undealt(lambda: os._exit(3))
 
 
 # What one party does otherwise: name -> (at alice, at bob)

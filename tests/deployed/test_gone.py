@@ -118,6 +118,24 @@ def test_the_provider_stops(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("case", "said", "names"),
+    [
+        ("raises_undealt", "alice gave up: it met a ValueError", THREE),
+        ("interrupted_undealt", "alice gave up: it was interrupted", ("alice", "bob")),
+        ("exits_undealt", "alice is gone: ", ("alice", "bob")),
+    ],
+)
+def test_a_party_ends_while_another_waits_for_the_provider(tmp_path, case, said, names):
+    """Told at once, not when the provider's time is over: that is longer than the limit here."""
+    config = line_up(tmp_path, names, timeout=2 * LIMIT, startup=20)
+    with provider(config) as james:
+        processes = started(config, case, names)
+        james.send_signal(signal.SIGSTOP)
+        out = struck(processes, lambda _: (tmp_path / "stopped").touch())
+    check_told(tmp_path, out, dict.fromkeys(names[1:], f"PeerError: {said}"))
+
+
 def test_there_is_no_provider(tmp_path):
     config = line_up(tmp_path, timeout=TIMEOUT, startup=2)
     out = ended(parties(config, faulty.__file__, "once"), LIMIT)

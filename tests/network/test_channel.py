@@ -2,14 +2,26 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
 from mpctensor.errors import PeerError, SessionError
 from mpctensor.network import Channel, Kind
-from tests.transport.test_network import channels
+from mpctensor.network.parting import cut, hung_up
+from tests.transport.test_network import channels, connections
+
+
+@pytest.fixture(params=["plain", "TLS"])
+def either(request, shaken) -> Iterator[tuple[Channel, Channel]]:
+    """As `ends`, over both kinds of connections."""
+    connect = shaken if request.param == "TLS" else connections
+    (there, arrives), (back, returns) = connect(), connect()
+    pair = Channel("party 1", there, returns, 20), Channel("party 0", back, arrives, 20)
+    yield pair
+    for channel in pair:
+        channel.close(patience=0.1)
 
 
 @pytest.fixture
@@ -102,6 +114,75 @@ def test_receiving_after_the_end(ends):
     for _ in range(2):
         with pytest.raises(SessionError, match="the channel to party 1 is closed"):
             here.receive()
+
+
+def await_hanging_up(channel: Channel) -> None:
+    until = monotonic() + 20
+    while not hung_up(channel._outgoing):
+        assert monotonic() < until, "nobody hung up"
+        sleep(0.01)
+
+
+DATA = bytes(range(256)) * 100
+
+
+def test_a_peer_that_is_there_is_left_alone(either):
+    here, there = either
+    for _ in range(2):
+        here.heed()
+        there.heed()
+        there.send(Kind.OPENING, [DATA], text="round")
+        here.heed()
+        frame = here.receive(Kind.OPENING)
+        here.heed()
+        assert (frame.text, here.payload(frame, len(DATA))) == ("round", DATA)
+    assert here.received == there.sent
+
+
+@pytest.mark.parametrize("openings", [0, 1, 2])
+def test_heeding_finds_why_a_peer_gave_up(either, openings):
+    """Behind openings that nobody has received, too."""
+    here, there = either
+    for _ in range(openings):
+        there.send(Kind.OPENING, [DATA])
+    there.close(Kind.ABORT, "it was interrupted")
+    await_hanging_up(here)
+    with pytest.raises(PeerError, match="party 1 gave up: it was interrupted"):
+        here.heed()
+    with pytest.raises(PeerError, match="party 1 gave up: it was interrupted"):
+        here.receive(Kind.OPENING)
+
+
+@pytest.mark.parametrize("cut_off", ["between frames", "in a header", "in an opening"])
+def test_heeding_finds_a_peer_that_is_gone(either, cut_off):
+    here, there = either
+    whole = there._packed(Kind.OPENING, "round", len(DATA)) + DATA
+    size = {"between frames": 0, "in a header": 10, "in an opening": len(whole) - 1}[cut_off]
+    there._outgoing.sendall(whole[:size])
+    for connection in (there._outgoing, there._incoming):
+        cut(connection)
+    await_hanging_up(here)
+    with pytest.raises(PeerError, match="party 1 is gone: the connection was closed"):
+        here.heed()
+
+
+def test_heeding_lets_a_peer_that_is_done_go(either):
+    """What it says last is kept for the next round, if there is one."""
+    here, there = either
+    there.close()
+    await_hanging_up(here)
+    for _ in range(2):
+        here.heed()
+    assert here.receive(Kind.OPENING, Kind.BYE).kind is Kind.BYE
+
+
+def test_heeding_a_goodbye_in_the_middle_of_a_round(either):
+    here, there = either
+    there.send(Kind.OPENING, [DATA])
+    there.close()
+    await_hanging_up(here)
+    with pytest.raises(PeerError, match="party 1 has ended its session"):
+        here.heed()
 
 
 def test_introductions_may_take_longer_than_the_timeout():

@@ -7,33 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from mpctensor.command.throwaway import deployment
-from mpctensor.deployment import load
 from mpctensor.network.tls import FIRST_ROOM, TlsSocket, reader
-from tests.transport.test_network import connections
-
-
-@pytest.fixture(scope="module")
-def contexts() -> Iterator[tuple[ssl.SSLContext, ssl.SSLContext]]:
-    with deployment(("alice", "bob"), "james") as path:
-        config = load(path)
-        caller = config.identity("alice").context(server=False)
-        called = config.identity("bob").context(server=True)
-        assert caller is not None and called is not None
-        yield caller, called
 
 
 @pytest.fixture
-def pair(contexts) -> Iterator[tuple[TlsSocket, TlsSocket]]:
-    """(alice's end, bob's end) of a connection whose handshake is done."""
-    here, there = connections()
-    alice, bob = TlsSocket(here, contexts[0]), TlsSocket(there, contexts[1])
-    for end in (alice, bob):
-        end.settimeout(20)
-    shaking = threading.Thread(target=bob.do_handshake)
-    shaking.start()
-    alice.do_handshake()
-    shaking.join()
+def pair(shaken) -> Iterator[tuple[TlsSocket, TlsSocket]]:
+    """(alice's end, bob's end) of a connection."""
+    alice, bob = shaken()
     with alice, bob:
         yield alice, bob
 

@@ -214,10 +214,14 @@ def test_who_takes_nothing_for_too_long_is_let_go(james):
 # The last party's side
 
 
+def alone():
+    """No other party can give up."""
+
+
 def test_corrections_are_handed_out_once_and_stale_ones_given_up(james):
     (_, bob), _ = joined(james)
     failed: list[BaseException] = []
-    provider = RemoteProvider(bob.channel, 2, failed.append)
+    provider = RemoteProvider(bob.channel, 2, failed.append, alone)
     provider.deal_ahead([SQUARE, WRAP])
     assert len(provider.deal(SQUARE)[0]) == 100
     provider.deal_ahead([])
@@ -230,17 +234,34 @@ def test_corrections_are_handed_out_once_and_stale_ones_given_up(james):
 def test_a_provider_that_deals_nothing(james, monkeypatch):
     (_, bob), _ = joined(james)
     failed: list[BaseException] = []
-    provider = RemoteProvider(bob.channel, 0.5, failed.append)
+    provider = RemoteProvider(bob.channel, 0.5, failed.append, alone)
     monkeypatch.setattr(Dealer, "deal", lambda self, request: sleep(1) or [torch.zeros(100)])
     with pytest.raises(PeerError, match=r"james dealt nothing for 0.375 s; a longer `timeout`"):
         provider.deal(SQUARE)[0]
     assert len(failed) == 1
 
 
+def test_another_party_gives_up_meanwhile(james, monkeypatch):
+    (_, bob), _ = joined(james)
+    failed: list[BaseException] = []
+    gone = iter([None, None, PeerError("alice gave up: it was interrupted")])
+
+    def heed():
+        if (error := next(gone)) is not None:
+            raise error
+
+    monkeypatch.setattr(remote, "LOOK", 0.05)
+    provider = RemoteProvider(bob.channel, 1000, failed.append, heed)
+    monkeypatch.setattr(Dealer, "deal", lambda self, request: sleep(1) or [torch.zeros(100)])
+    with pytest.raises(PeerError, match="alice gave up: it was interrupted"):
+        provider.deal(SQUARE)[0]
+    assert len(failed) == 1 and next(gone, "all") == "all"
+
+
 def test_what_is_dealt_ahead_to_a_file_and_what_is_here_already(james, tmp_path):
     """Corrections on their way go to the file, those that are here stay; no name is left over."""
     (_, bob), dealer = joined(james)
-    provider = RemoteProvider(bob.channel, 5, [].append)
+    provider = RemoteProvider(bob.channel, 5, [].append, alone)
     provider.deal_ahead([SQUARE])
     await_true(lambda: provider._arrived)
     provider.deal_ahead([SQUARE, WRAP], tmp_path / "first")
@@ -257,7 +278,7 @@ def test_what_is_dealt_ahead_to_a_file_and_what_is_here_already(james, tmp_path)
 
 def test_what_is_given_up_on_its_way_is_kept_nowhere(james, tmp_path, monkeypatch):
     (_, bob), _ = joined(james)
-    provider = RemoteProvider(bob.channel, 5, [].append)
+    provider = RemoteProvider(bob.channel, 5, [].append, alone)
     gate = threading.Event()
     deal = Dealer.deal
     monkeypatch.setattr(Dealer, "deal", lambda *args: gate.wait(10) and deal(*args))
@@ -292,7 +313,7 @@ def test_large_items_stay_on_their_way_until_somebody_waits(james, monkeypatch):
     monkeypatch.setattr(remote, "LARGE", 1000)
     monkeypatch.setattr(remote, "HOLD", 60)
     (_, bob), dealer = joined(james)
-    provider = RemoteProvider(bob.channel, 5, [].append)
+    provider = RemoteProvider(bob.channel, 5, [].append, alone)
     compared = Request("less_than", 3, SQUARE.operands, ("select", 0, 1))
     expected = dealer.deal(compared)
     sizes = [value.numel() * 8 for value in expected]
@@ -313,7 +334,7 @@ def test_a_large_item_that_nobody_wants_is_read_in_the_end(james, monkeypatch):
     monkeypatch.setattr(remote, "LARGE", 1)
     monkeypatch.setattr(remote, "HOLD", 0.05)
     (_, bob), _ = joined(james)
-    provider = RemoteProvider(bob.channel, 5, [].append)
+    provider = RemoteProvider(bob.channel, 5, [].append, alone)
     provider.deal(SQUARE)
     await_true(lambda: not provider._expected)
 
@@ -322,7 +343,7 @@ def test_a_large_item_that_nobody_wants_is_read_in_the_end(james, monkeypatch):
 def test_closing_while_corrections_arrive(james, tmp_path, monkeypatch):
     """The file is closed between two writes of one correction, or after them; none goes astray."""
     (_, bob), _ = joined(james)
-    provider = RemoteProvider(bob.channel, 5, [].append)
+    provider = RemoteProvider(bob.channel, 5, [].append, alone)
     writing, pwrite = threading.Event(), os.pwrite
 
     def slow(descriptor, data, offset):
