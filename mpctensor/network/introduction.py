@@ -8,6 +8,7 @@ import struct
 from typing import Any
 
 MOST_BYTES = 4096
+MOST_NOTED = 500  # characters of what is noted of a failure
 LENGTH = struct.Struct("<I")
 
 
@@ -41,6 +42,6 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
     return bytes(got)
 
 
-def printable(value: Any) -> str:
-    """What a stranger said, fit for a message."""
-    return "".join(c for c in str(value)[:200] if c.isprintable())
+def printable(value: Any, most: int = 200) -> str:
+    """What a stranger said, fit for a message: at most so many characters, all on one line."""
+    return "".join(c for c in str(value)[:most] if c.isprintable())

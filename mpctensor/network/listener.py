@@ -17,7 +17,7 @@ from ..errors import SessionError
 from ..release import VERSION
 from .channel import Channel
 from .identity import Identity, begin_tls, proved_name, why
-from .introduction import printable, read, write
+from .introduction import MOST_NOTED, printable, read, write
 from .meeting import PATIENCE, PAUSE, PROTOCOL, Address, Topic, at, check_reach
 from .parting import cut, part
 
@@ -55,7 +55,8 @@ class Listener:
     """Takes calls at an address, in threads of its own, until closed.
 
     judge: gets (name, topic) of a caller that has proved its name, and says why it may not come
-    in, or None. arrived: gets every caller that was welcomed. Raises SessionError where the
+    in, or None. arrived: gets every caller that was welcomed; refused: a line about every other,
+    without a control character, but not without limit. Raises SessionError where the
     address cannot be had or the identity's files cannot be used. port: the one listened on (an
     address may leave it to the system by 0).
     """
@@ -67,10 +68,12 @@ class Listener:
         judge: Callable[[str, Topic], str | None],
         arrived: Callable[[Caller], None],
         timeout: float,
+        refused: Callable[[str], None] = lambda line: None,
     ) -> None:
         check_reach(me, address)
         self._me, self._context = me, me.context(server=True)
-        self._judge, self._arrived, self._timeout = judge, arrived, timeout
+        self._judge, self._arrived, self._refused = judge, arrived, refused
+        self._timeout = timeout
         self._guests: list[_Guest] = []  # in the order in which they came
         self._halves: dict[tuple[str, str, str], _Guest] = {}
         self._lock = threading.Lock()
@@ -156,7 +159,7 @@ class Listener:
                 return
         except (OSError, ValueError, MemoryError, SessionError) as error:
             reason = guest.dismissed or why(error)
-            self.last_failure = f"a caller from {guest.address}: {reason}"
+            self._note(f"a caller from {guest.address}: {reason}")
         part(guest.connection)
         self._release(guest)
 
@@ -168,12 +171,17 @@ class Listener:
             return False
         refusal = refusal or self._refusal(said)
         if refusal is not None:
-            self.last_failure = f"{printable(said.get('from'))}: {refusal}"
+            self._note(f"{printable(said.get('from'))}: {refusal}")
             self._say(guest, refused=refusal)
             return False
         self._say(guest, welcome=True)
         self._keep(guest, said)
         return True
+
+    def _note(self, failure: str) -> None:
+        self.last_failure = printable(failure, MOST_NOTED)
+        if not self._closed:
+            self._refused(self.last_failure)
 
     def _say(self, guest: _Guest, **answer: Any) -> None:
         write(guest.connection, {"name": self._me.name, **answer})

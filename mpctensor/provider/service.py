@@ -17,10 +17,12 @@ from collections.abc import Callable, Sequence
 
 from ..errors import PeerError, RequestError, SessionError
 from ..network import Caller, Departure, Identity, Kind, Listener, bytes_of
+from ..network.introduction import MOST_NOTED, printable
 from .corrections import packed
 from .dealer import Dealer
 from .keys import SEED, combined, contribution
 from .limits import Limits, Quota
+from .refusals import Refusals
 from .remote import AHEAD, tag
 from .requests import Request
 from .wire import decode
@@ -34,7 +36,8 @@ class Service:
     """Serves sessions among `parties` at an address until closed.
 
     startup: seconds that the parties of a session have to turn up. log: gets a line for what
-    begins and ends; never a secret. Raises SessionError where the address cannot be had.
+    begins and ends, and for who is refused; never a secret. Raises SessionError where the address
+    cannot be had.
     """
 
     def __init__(
@@ -55,12 +58,16 @@ class Service:
         self._lock = threading.Lock()
         self._gathering: dict[str, dict[str, Caller]] = {}
         self._running: dict[str, _Session] = {}
-        self._listener = Listener(me, address, self._judge, self._arrived, timeout)
+        self._refusals = Refusals(log)
+        self._listener = Listener(
+            me, address, self._judge, self._arrived, timeout, self._refusals.say
+        )
         self.port = self._listener.port
 
     def close(self) -> None:
         """Take no more sessions and end those that run."""
         self._listener.close()
+        self._refusals.close()
         with self._lock:
             waiting = [caller for some in self._gathering.values() for caller in some.values()]
             running = list(self._running.values())
@@ -102,6 +109,7 @@ class Service:
             if complete:
                 del self._gathering[session]
         if late is not None:
+            self._refusals.say(f"{late.name}: it is in this session already")
             late.channel.close(Kind.ABORT, f"{late.name} is in this session already")
         elif complete:
             self._begin(session, [callers[name] for name in self.parties])
@@ -111,12 +119,15 @@ class Service:
             callers = self._gathering.pop(session, {})
         missing = ", ".join(name for name in self.parties if name not in callers)
         why = f"{missing} did not call within {self._startup:g} s; `startup` sets how long to wait"
+        if callers:
+            self._refusals.say(f"{', '.join(callers)}: {why}")
         for caller in callers.values():
             caller.channel.close(Kind.ABORT, why)
 
     def _begin(self, name: str, callers: Sequence[Caller]) -> None:
         nonces = {str(caller.topic["nonce"]) for caller in callers}
         if len(nonces) > 1:
+            self._refusals.say(f"{', '.join(self.parties)}: they do not agree on a nonce")
             for caller in callers:
                 caller.channel.close(Kind.ABORT, "the parties do not agree on a nonce")
             return
@@ -140,7 +151,7 @@ class Service:
     def _ended(self, name: str, why: str) -> None:
         with self._lock:
             self._running.pop(name, None)
-        self.log(f"session {name[:8]} has ended: {why}")
+        self.log(f"session {name[:8]} has ended: {printable(why, MOST_NOTED)}")
 
 
 class _Session:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import socket
 import threading
 from time import monotonic, sleep
 
@@ -10,9 +11,22 @@ import torch
 
 from mpctensor.errors import PeerError, SessionError
 from mpctensor.network import Identity, Kind, dial
-from mpctensor.provider import Dealer, Limits, MaskView, Request, Service, remote, service, wire
+from mpctensor.network.introduction import write
+from mpctensor.network.meeting import PROTOCOL
+from mpctensor.provider import (
+    Dealer,
+    Limits,
+    MaskView,
+    Request,
+    Service,
+    refusals,
+    remote,
+    service,
+    wire,
+)
 from mpctensor.provider.corrections import receive, wire_size
 from mpctensor.provider.keys import combined
+from mpctensor.provider.refusals import Refusals
 from mpctensor.provider.remote import AHEAD, RemoteProvider, tag
 from mpctensor.provider.spool import Spool
 
@@ -101,6 +115,37 @@ def test_who_is_refused(james, case):
     options, words = REFUSED[case]
     with pytest.raises(PeerError, match=words):
         Call(james, **options)
+    assert [line.startswith(f"refused {options['name']}: ") for line in james.lines] == [True]
+    assert words in james.lines[0]
+
+
+def test_garbage_is_noted_on_one_line_without_what_it_said(james):
+    """Neither bytes that are no introduction nor a name that would move the cursor get through."""
+    said = {"protocol": PROTOCOL, "from": "eve\n\x1b[2J" * 99, "to": "james", "topic": {}}
+    for text in (b"GET / HTTP/1.1\r\n\r\n", b"\x02\0\0\0{}", None):
+        with socket.create_connection(("127.0.0.1", james.port), timeout=20) as stranger:
+            if text is None:
+                write(stranger, {**said, "ticket": "t", "direction": "in"})
+            else:
+                stranger.sendall(text)
+            stranger.recv(1)
+    await_true(lambda: len(james.lines) == 3)
+    assert all(line.startswith("refused ") and line.isprintable() for line in james.lines)
+    assert "an introduction of 542393671 bytes; at most 4096" in james.lines[0]
+    assert "protocol" in james.lines[1] and len(james.lines[2]) < 600
+
+
+def test_a_flood_of_callers_does_not_fill_the_log(monkeypatch):
+    lines: list[str] = []
+    log = Refusals(lines.append)
+    for i in range(1000):
+        log.say(f"caller {i}")
+    assert lines == [f"refused caller {i}" for i in range(refusals.MOST)]
+    monkeypatch.setattr(refusals, "SPAN", 0)
+    log.say("late")
+    assert lines[-2:] == [f"refused {1000 - refusals.MOST} more callers", "refused late"]
+    log.close()
+    assert lines[-1] == "refused late", "nothing is left to tell"
 
 
 def test_a_party_twice(james):
@@ -132,6 +177,7 @@ def test_nobody_else_comes(james):
     alice = Call(james, "alice")
     with pytest.raises(PeerError, match="bob did not call within 1 s; `startup` sets"):
         alice.agreed()
+    assert "refused alice: bob did not call within 1 s" in james.lines[0]
 
 
 def test_nonces_that_differ(james):
