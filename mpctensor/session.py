@@ -26,6 +26,7 @@ from .provider import (
     RemoteProvider,
     Request,
     Step,
+    check_new,
     foresee,
 )
 from .provider.keys import derive
@@ -234,9 +235,14 @@ class Session:
         keys = {p: self._keys[p].operation(request) for p in self.local}
         return Dealt(request, keys, corrections, last)
 
-    def begin_step(self) -> None:
-        """Note what is asked of the provider until `deal_ahead` (see `preprocess`)."""
+    def begin_step(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Note what is asked of the provider until `deal_ahead` (see `preprocess`).
+
+        Raises SessionError where `path` would then be refused.
+        """
         self.check_open()
+        if path is not None and isinstance(self._provider, RemoteProvider):
+            check_new(path)
         self._step, self._step_start = [], (self._operations, self._masks)
 
     def drop_step(self) -> None:

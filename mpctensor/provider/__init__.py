@@ -10,6 +10,7 @@ from .products import bilinear, product_size
 from .remote import RemoteProvider
 from .requests import BitView, Item, MaskView, Operand, Request
 from .service import Service
+from .spool import check_new
 
 __all__ = [
     "BitView",
@@ -28,6 +29,7 @@ __all__ = [
     "Step",
     "bilinear",
     "check",
+    "check_new",
     "foresee",
     "product_size",
     "wire",

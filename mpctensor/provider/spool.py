@@ -14,6 +14,14 @@ from ..errors import SessionError
 from ..network import bytes_of
 
 
+def check_new(path: str | os.PathLike[str]) -> None:
+    """Raise SessionError where no new file can be made: something is there, or no folder is."""
+    if not Path(path).parent.is_dir():
+        raise SessionError(f"`path` is {path!s}, in a folder that does not exist: make it")
+    if os.path.lexists(path):
+        raise SessionError(f"`path` is {path!s}, which exists: name a new file")
+
+
 class Spool:
     """A file of tensors. It is this party's secret, and removed at the end.
 
@@ -23,9 +31,11 @@ class Spool:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        if not self.path.parent.is_dir():
-            raise SessionError(f"`path` is {self.path}, in a folder that does not exist: make it")
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except (FileNotFoundError, FileExistsError):
+            check_new(self.path)
+            raise
         self._end = 0
         self._closed = False
         self._lock = threading.Lock()

@@ -33,7 +33,9 @@ def test_what_is_kept_does_not_grow(found):
 def test_an_offline_phase(found):
     bob = found["bob"]
     assert bob["offline"] == 0 and bob["mode"] == 0o600 and not bob["left"]
-    assert "exists: name a new file" in bob["refused"]
+    there, folder, nowhere = bob["refused"]
+    assert "exists: name a new file" in there and "exists: name a new file" in folder
+    assert "in a folder that does not exist: make it" in nowhere
     assert found["alice"]["loss"] == bob["loss"]
 
 
