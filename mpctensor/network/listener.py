@@ -6,6 +6,7 @@ session. Where there are many of them, the oldest makes room, so they keep no me
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from collections.abc import Callable
@@ -23,6 +24,12 @@ from .parting import cut, part
 
 MOST_GUESTS = 64
 BACKLOG = 512  # connections that the system keeps until they are taken
+HINTS = {  # why an address may not be had
+    errno.EADDRINUSE: "; is another process already {me} here?",
+    errno.EADDRNOTAVAIL: "; it is none of this machine's addresses: in your own parties.toml, give"
+    " the address to listen at (0.0.0.0:PORT for any)",
+    errno.EACCES: "; ports below 1024 need special rights: choose a higher one",
+}
 OPPOSITE = {"in": "out", "out": "in"}
 
 
@@ -83,9 +90,9 @@ class Listener:
             family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
             self._socket = socket.create_server(address, family=family, backlog=BACKLOG)
         except OSError as error:
+            hint = HINTS.get(error.errno or 0, "").format(me=me.name)
             raise SessionError(
-                f"{me.name} cannot listen at {at(address)}: {why(error)}; is another process"
-                f" already {me.name} here?"
+                f"{me.name} cannot listen at {at(address)}: {why(error)}{hint}"
             ) from error
         self.port: int = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, daemon=True)

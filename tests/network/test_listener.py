@@ -139,6 +139,22 @@ def test_files_that_hold_something_else(config: Config) -> None:
         Listener(replace(alice, ca=alice.key), (HOST, 0), lambda name, topic: None, print, 10)
 
 
+@pytest.mark.parametrize(
+    ("host", "said", "unsaid"),
+    [
+        (HOST, "is another process already alice here", "none of this machine's"),
+        ("127.0.0.1.2", "cannot listen", "is another process"),
+        ("192.0.2.1", "none of this machine's addresses", "is another process"),
+    ],
+)
+def test_an_address_that_cannot_be_had(
+    alice: Listener, config: Config, host: str, said: str, unsaid: str
+) -> None:
+    with pytest.raises(SessionError, match=said) as caught:
+        Listener(config.identity("alice"), (host, alice.port), lambda *_: None, print, 10)
+    assert unsaid not in str(caught.value)
+
+
 def test_an_address_of_ipv6() -> None:
     arrived: queue.Queue[Caller] = queue.Queue()
     alice = Listener(Identity("alice"), ("::1", 0), lambda name, topic: None, arrived.put, 10)
