@@ -85,6 +85,15 @@ def load_key(path: Path) -> Any:
         raise SessionError(f"{path} holds no usable private key: {error}") from error
 
 
+def certified_key(path: Path) -> Any:
+    """The public key that a PEM file's certificate is for; SessionError where there is none."""
+    check_available()
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes()).public_key()
+    except (OSError, ValueError) as error:
+        raise SessionError(f"{path} holds no certificate: {error}") from error
+
+
 def fingerprint(public_key: Any) -> str:
     """SHA-256 of a public key, in groups to be compared over the phone."""
     data = public_key.public_bytes(

@@ -11,7 +11,7 @@ from time import time
 from ..deployment import Config
 from ..errors import MPCError
 from ..network import Identity
-from ..network.identity import certificate_name, is_loopback, why
+from ..network.identity import certificate_name, is_loopback, next_key, why
 from .findings import Finding, fail, ok, warn
 
 DAY = 86400.0
@@ -38,6 +38,10 @@ def check_credentials(config: Config, name: str) -> Iterator[Finding]:
         return
     assert identity.key is not None
     yield _permissions(identity.key)
+    waiting = next_key(identity.key)
+    if waiting.exists():
+        advice = f"have its request signed, then `mpctensor keys accept {name} FILE`"
+        yield warn("new key", f"{waiting} waits for its certificate", advice)
     yield from _certificate(identity)
 
 

@@ -2,7 +2,8 @@
 
 `init` makes everything at once, for trials and for those who trust one member with all keys.
 Between organisations: one makes an authority (`init --authority-only`), every member makes its own
-key and a request (`request`), and the authority signs it (`sign`), so no private key travels.
+key and a request (`request`), the authority signs it (`sign`), and the member puts what comes back
+in place (`accept`), so no private key travels.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from ..deployment import Config, load
 from ..errors import SessionError
+from ..network import Identity
+from ..network.identity import next_key
 from .certificates import (
     AUTHORITY_DAYS,
     MEMBER_DAYS,
@@ -30,6 +33,7 @@ from .certificates import (
 )
 from .files import PRIVATE, PUBLIC, check_absent, write
 from .line_up import default_files, line_up
+from .rotation import accept_certificate
 from .usage import Parser, UsageError, add_config, config_path, days, need_file
 
 CA_WARNING = (
@@ -126,6 +130,7 @@ def add(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_init(inner)
     _add_request(inner)
     _add_sign(inner)
+    _add_accept(inner)
     _add_renew(inner)
 
 
@@ -148,7 +153,9 @@ def _add_request(inner: argparse._SubParsersAction[Parser]) -> None:
     add_config(parser)
     parser.add_argument("--key", type=Path, metavar="FILE", help="used if there, else made")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the request (NAME.csr)")
-    parser.add_argument("--new-key", action="store_true", help="replace the key that is there")
+    parser.add_argument(
+        "--new-key", action="store_true", help="for a later `accept`, beside the key in use"
+    )
     parser.set_defaults(work=make_request)
 
 
@@ -160,6 +167,16 @@ def _add_sign(inner: argparse._SubParsersAction[Parser]) -> None:
     _add_authority(parser)
     _add_validity(parser)
     parser.set_defaults(work=sign)
+
+
+def _add_accept(inner: argparse._SubParsersAction[Parser]) -> None:
+    parser = inner.add_parser("accept", help="put your new certificate, and its key, in place")
+    parser.add_argument("name", metavar="NAME", help="of the member that you are")
+    parser.add_argument(
+        "certificate", type=Path, nargs="?", metavar="FILE", help="where it is not in place already"
+    )
+    add_config(parser)
+    parser.set_defaults(work=accept)
 
 
 def _add_renew(inner: argparse._SubParsersAction[Parser]) -> None:
@@ -236,11 +253,14 @@ def make_request(options: argparse.Namespace) -> int:
     out = options.out or key_path.with_suffix(".csr")
     if key_path.exists() and not options.new_key:
         key = load_key(key_path)
-        print(f"{key_path}: the key that is there is used (--new-key replaces it)")
+        print(f"{key_path}: the key that is there is used (--new-key makes another)")
     else:
         key = new_key()
         request(options.name, key)  # checks the name before anything is written
-        write(key_path, key_pem(key), PRIVATE, force=options.new_key)
+        key_path = next_key(key_path) if key_path.exists() else key_path
+        if key_path.exists():
+            raise UsageError(f"{key_path} waits for its certificate already; remove it for another")
+        write(key_path, key_pem(key), PRIVATE, force=False)
         print(f"wrote {key_path}: your key; it stays on this machine")
     found = request(options.name, key)
     write(out, pem(found), PUBLIC, force=True)
@@ -264,6 +284,20 @@ def sign(options: argparse.Namespace) -> int:
     write(out, pem(certificate), PUBLIC, options.force)
     print(f"wrote {out}: {name}'s certificate; send it back")
     print(f"compare with {name} by another way: {fingerprint(found.public_key())}")
+    return 0
+
+
+def accept(options: argparse.Namespace) -> int:
+    """`mpctensor keys accept`."""
+    check_available()
+    config = load(config_path(options))
+    files = member_files(config, options.name)
+    source = need_file(options.certificate or files.certificate, "certificate")
+    own = Identity(files.name, files.certificate, files.key, authority_files(config)[0])
+    moved = accept_certificate(own, source)
+    print(f"{files.certificate}: the next session uses {source.name}")
+    if moved is not None:
+        print(f"{files.key}: the new key, which was {moved.name}")
     return 0
 
 

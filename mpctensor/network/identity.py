@@ -68,18 +68,34 @@ class Identity:
                 raise self._unusable(error) from error
             raise SessionError(
                 f"the key is not the certificate's: {self.key} does not belong to"
-                f" {self.certificate} of {self.name}; have one signed for this key (`mpctensor keys"
-                " request` uses the key there is), or put its own key there"
+                f" {self.certificate} of {self.name}; {self._way_out()}"
             ) from error
         except (OSError, ValueError) as error:
             raise self._unusable(error) from error
         return context
+
+    def _way_out(self) -> str:
+        """What to do about a key that is not the certificate's."""
+        if self.key is not None and next_key(self.key).exists():
+            return (
+                f"{next_key(self.key)} waits beside it: if the certificate is for that one,"
+                f" `mpctensor keys accept {self.name}` puts it in place"
+            )
+        return (
+            "have one signed for this key (`mpctensor keys request` uses the key there is), or put"
+            " its own key there"
+        )
 
     def _unusable(self, error: Exception) -> SessionError:
         files = f"{self.certificate}, {self.key}, {self.ca}"
         return SessionError(
             f"the certificate files of {self.name} cannot be used ({files}): {error}"
         )
+
+
+def next_key(key: Path) -> Path:
+    """Where a member's new key waits for its certificate: beside the one in use."""
+    return key.with_suffix(f".new{key.suffix}")
 
 
 def begin_tls(raw: socket.socket, context: ssl.SSLContext | None) -> socket.socket:

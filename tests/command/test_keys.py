@@ -5,12 +5,14 @@ import ssl
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from mpctensor.command import keys, main
-from mpctensor.command.certificates import Authority, Validity
+from mpctensor.command import keys, main, rotation
+from mpctensor.command.certificates import Authority, Validity, certified_key, pem
 from mpctensor.deployment import load
+from mpctensor.errors import SessionError
 from mpctensor.network.identity import Identity, certificate_name
 
 
@@ -110,8 +112,89 @@ def test_a_request_uses_the_key_that_is_there(tmp_path: Path) -> None:
     assert main([*sign, "--force"]) == 0
     identity = load(config).identity("alice")
     assert handshake(identity, identity) == ("alice", "alice")
+
+
+@pytest.fixture
+def rotated(tmp_path: Path) -> Path:
+    """A folder in which alice has asked for a certificate of a new key, which is signed: new.pem"""
+    config = init(tmp_path, "alice", "bob")
+    before = (tmp_path / "alice.key").read_bytes()
     assert main(["keys", "request", "alice", "--config", str(config), "--new-key"]) == 0
-    assert (tmp_path / "alice.key").read_bytes() != before
+    assert (tmp_path / "alice.key").read_bytes() == before
+    assert stat.S_IMODE((tmp_path / "alice.new.key").stat().st_mode) == 0o600
+    sign = ["keys", "sign", str(tmp_path / "alice.csr"), "--out", str(tmp_path / "new.pem")]
+    assert main([*sign, "--config", str(config)]) == 0
+    return tmp_path
+
+
+def accept(folder: Path, *arguments: str) -> int:
+    return main(["keys", "accept", *arguments, "--config", str(folder / "parties.toml")])
+
+
+def test_a_new_key_waits_for_its_certificate(
+    rotated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alice, bob = (load(rotated / "parties.toml").identity(name) for name in ("alice", "bob"))
+    assert handshake(alice, bob) == ("bob", "alice"), "in service meanwhile"
+    again = ["keys", "request", "alice", "--config", str(rotated / "parties.toml"), "--new-key"]
+    assert main(again) == 2
+    assert "alice.new.key waits for its certificate already" in capsys.readouterr().err
+    new = (rotated / "alice.new.key").read_bytes()
+    assert accept(rotated, "alice", str(rotated / "new.pem")) == 0
+    assert handshake(alice, bob) == ("bob", "alice")
+    assert (rotated / "alice.key").read_bytes() == new
+    assert (rotated / "alice.pem").read_bytes() == (rotated / "new.pem").read_bytes()
+    assert not (rotated / "alice.new.key").exists()
+
+
+def test_a_rotation_that_broke_off_is_explained_and_ended(
+    rotated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+
+        def crash(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(rotation, "os", SimpleNamespace(replace=crash))
+        with pytest.raises(KeyboardInterrupt):
+            accept(rotated, "alice", str(rotated / "new.pem"))
+    alice, bob = (load(rotated / "parties.toml").identity(name) for name in ("alice", "bob"))
+    with pytest.raises(SessionError, match=r"alice\.new\.key waits beside it.*keys accept alice"):
+        handshake(alice, bob)
+    doctor = ["doctor", "--as", "alice", "--config", str(rotated / "parties.toml")]
+    assert main(doctor) == 1
+    said = capsys.readouterr().out
+    assert "`mpctensor keys accept alice` puts it in place" in said
+    assert "alice.new.key waits for its certificate" in said
+    assert accept(rotated, "alice") == 0
+    assert handshake(alice, bob) == ("bob", "alice")
+    main(doctor)
+    assert "waits for its certificate" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "said"),
+    [
+        ("bob", "new.pem", "is for another key: "),
+        ("alice", "alice.csr", "holds no certificate"),
+        ("alice", "none.pem", "there is no certificate at"),
+        ("alice", "other.pem", "would be refused: "),
+        ("alice", "misnamed.pem", "is for 'bob', not for 'alice'"),
+    ],
+)
+def test_what_does_not_fit_is_not_put_in_place(
+    rotated: Path, capsys: pytest.CaptureFixture[str], name: str, file: str, said: str
+) -> None:
+    public = certified_key(rotated / "new.pem")
+    validity = Validity.of_days(9)
+    other = Authority.new(validity, "others").issue("alice", public, validity)
+    (rotated / "other.pem").write_bytes(pem(other))
+    ours = Authority.load(rotated / "ca.pem", rotated / "ca.key")
+    (rotated / "misnamed.pem").write_bytes(pem(ours.issue("bob", public, validity)))
+    before = {path: path.read_bytes() for path in rotated.iterdir()}
+    assert accept(rotated, name, str(rotated / file)) != 0
+    assert said in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in rotated.iterdir()} == before
 
 
 def test_renew_replaces_one_member(tmp_path: Path) -> None:
