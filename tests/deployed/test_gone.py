@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.deployed import faulty
-from tests.deployed.faults import LIMIT, TIMEOUT, await_word, check_told, started, struck
+from tests.deployed.faults import LIMIT, TIMEOUT, await_word, check_told, last_line, started, struck
 from tests.deployed.processes import ended, line_up, parties, provider, start
 
 THREE = ("alice", "bob", "carol")
@@ -75,6 +75,16 @@ def test_an_interrupted_party(tmp_path, case):
         out = struck(started(config, case), strike("bob", signal.SIGINT))
     check_told(tmp_path, out, {"alice": "PeerError: bob gave up: it was interrupted"})
     assert "KeyboardInterrupt" in out["bob"][2]
+
+
+@pytest.mark.parametrize("case", ["small", "large"])
+def test_a_party_interrupted_in_the_midst_of_rounds(tmp_path, case):
+    """What of a frame has left cannot be told then: alice hears why, or only that bob is gone."""
+    config = quick(tmp_path)
+    with provider(config):
+        out = struck(started(config, case), strike("bob", signal.SIGINT))
+    check_told(tmp_path, out, {"alice": "PeerError: bob (gave up: it was interrupted|is gone: )"})
+    assert "KeyboardInterrupt" in last_line(out["bob"]), out["bob"]
 
 
 def test_nobody_else_turns_up(tmp_path):
