@@ -1,11 +1,14 @@
 """Scaled dot-product attention: masks, scales, plain operands, gradients, and its cost."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import mpctensor
+from mpctensor import SecretLeakError
 from tests.plaintext import assert_close, check, on_grid
 
 Q, K, V = (on_grid(2, 2, 5, 4, seed=seed) for seed in (1, 2, 3))
@@ -199,3 +202,47 @@ def test_plain_attention_reads_a_secret_mask():
             expected = attention(x, x, x, key_padding_mask=PADDED, **options)
             for one, other in zip(got, expected, strict=True):
                 assert_close(one.decrypt(), other, 16)
+
+
+def stacks(kind):
+    layers = {
+        nn.TransformerEncoder: nn.TransformerEncoderLayer,
+        nn.TransformerDecoder: nn.TransformerDecoderLayer,
+    }
+    torch.manual_seed(5)
+    options = {"dropout": 0.0, "batch_first": True}
+    if kind is nn.Transformer:
+        return nn.Transformer(8, 2, 1, 1, 12, **options)
+    return kind(layers[kind](8, 2, 12, **options), 2, **NO_NESTED.get(kind, {}))
+
+
+NO_NESTED = {nn.TransformerEncoder: {"enable_nested_tensor": False}}
+CALLS = {
+    nn.TransformerEncoder: lambda m, x, mask: m(x, mask),
+    nn.TransformerDecoder: lambda m, x, mask: m(x, x, tgt_mask=mask),
+    nn.Transformer: lambda m, x, mask: m(x, x, src_mask=mask, tgt_mask=mask, memory_mask=mask),
+}
+SQUARE = torch.ones(4, 4).triu(1)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("mask", [SQUARE.bool(), -3 * SQUARE], ids=["bool", "float"])
+@pytest.mark.parametrize("kind", CALLS)
+def test_encrypted_stacks_take_secret_masks(kind, mask, training):
+    plain, x = stacks(kind).train(training), on_grid(2, 4, 8)
+    hidden = mpctensor.encrypt(copy.deepcopy(plain))
+    expected = CALLS[kind](plain, x, mask)
+    got = CALLS[kind](hidden, mpctensor.encrypt(x), mpctensor.encrypt(mask))
+    assert_close(got.detach().decrypt(), expected.detach(), 256)
+    again = CALLS[kind](copy.deepcopy(hidden), mpctensor.encrypt(x), mask)  # plain, with the hook
+    assert_close(again.detach().decrypt(), expected.detach(), 256)
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_plain_stacks_say_how_they_take_a_secret_mask(kind):
+    module, x = stacks(kind), on_grid(2, 4, 8)
+    mpctensor.encrypt(module)
+    mpctensor.decrypt(module)
+    assert not any(m._forward_pre_hooks for m in module.modules())
+    with pytest.raises(SecretLeakError, match="is_causal=False"):
+        CALLS[kind](module, x, mpctensor.encrypt(SQUARE.bool()))
