@@ -246,3 +246,48 @@ def test_plain_stacks_say_how_they_take_a_secret_mask(kind):
     assert not any(m._forward_pre_hooks for m in module.modules())
     with pytest.raises(SecretLeakError, match="is_causal=False"):
         CALLS[kind](module, x, mpctensor.encrypt(SQUARE.bool()))
+
+
+EMPTY = torch.tensor([[False] * 5, [True] * 5, [True, False, False, True, True]] * 2)[:5]
+LEFT = torch.tensor([[True, True, False, False, False], [False] * 5])
+EMPTIED = {
+    "rows": (EMPTY, None),
+    "floats": (torch.zeros(5, 5).masked_fill(EMPTY, -torch.inf), None),
+    "padding": (None, torch.tensor([[True] * 5, [False] * 5])),
+    "both": (CAUSAL < 0, LEFT),
+    "heads": (EMPTY.expand(4, 5, 5), LEFT),
+}
+
+
+@pytest.mark.parametrize("secret_masks", [False, True])
+@pytest.mark.parametrize("name", EMPTIED)
+def test_multihead_attention_to_nothing(name, secret_masks):
+    if secret_masks and name == "floats":
+        return  # -inf cannot be encrypted
+    torch.manual_seed(1)
+    plain = nn.MultiheadAttention(4, 2, batch_first=True)
+    hidden, x = mpctensor.encrypt(copy.deepcopy(plain)), on_grid(2, 5, 4)
+    found = []
+    for layer, hide in ((hidden, mpctensor.encrypt), (plain, lambda v: v)):
+        of_queries, of_keys = EMPTIED[name]
+        if secret_masks and layer is hidden:
+            of_queries, of_keys = (m if m is None else hide(m) for m in EMPTIED[name])
+        value = hide(x.clone().requires_grad_())
+        masks = {"attn_mask": of_queries, "key_padding_mask": of_keys}
+        out, _ = layer(value, value, value, need_weights=False, **masks)
+        out.square().sum().backward()
+        found.append((out.detach(), value.grad))
+        if layer is hidden:
+            shown, weights = layer(value, value, value, **masks)
+            assert_close(shown.detach().decrypt(), out.detach().decrypt(), 4)
+            sums = weights.detach().decrypt().sum(-1)
+    for got, expected in zip(*found, strict=True):
+        assert_close(got.decrypt(), expected, 96)
+    assert bool(((sums.abs() < 1e-3) | ((sums - 1).abs() < 1e-3)).all())
+    assert bool((sums.abs() < 1e-3).any())
+
+
+def test_secret_float_mask_of_fills():
+    hidden = mpctensor.encrypt((~NONE).float()) * torch.finfo(torch.float32).min
+    got = F.scaled_dot_product_attention(*map(mpctensor.encrypt, (Q, K, V)), hidden)
+    assert_close(got.decrypt(), F.scaled_dot_product_attention(Q, K, V, NONE), 32)
