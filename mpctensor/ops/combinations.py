@@ -14,7 +14,7 @@ from .. import protocols as mpc
 from ..share import Share
 from .creation import write
 from .lineage import nonnegative
-from .operands import result_dtype, shares_of
+from .operands import as_dtype, result_dtype, shares_of
 from .pointwise import add, div, mul, scaled, sub
 from .registry import implements
 
@@ -26,8 +26,10 @@ def addcmul(x: Any, y: Any, z: Any, *, value: float = 1) -> Share:
     """x + value y z; squares times a value, as optimizers average them, as in `addcmul_`."""
     if value != 1 and _is_square(y, z):
         return _with_squares(x, y, value)
+    dtype = result_dtype(x, y, z)
+    value = as_dtype(value, dtype)
     if not shares_of(y, z):
-        return add(x, y.to(result_dtype(x, y, z)) * z * value)
+        return add(x, y.to(dtype) * z * value)
     return add(x, scaled(mul(y, z), value))
 
 

@@ -8,7 +8,7 @@ protocol.
 from __future__ import annotations
 
 from fractions import Fraction
-from math import copysign, inf, isfinite
+from math import copysign, frexp, inf, isfinite
 from typing import Any
 
 import torch
@@ -218,20 +218,20 @@ def _quotient(x: Any, y: Share) -> Share:
     number = None if isinstance(x, Share) else scalar(x)
     if number is not None:
         return _inverse(y, number)
-    if isinstance(x, Tensor) and bool((x.abs() >= LARGEST_QUOTIENT).any()):
+    if isinstance(x, Tensor) and bool((x.abs() >= LARGE_NUMERATOR).any()):
         return _of_large(x, y)
     keep, fine = torch.is_grad_enabled(), _in_backward()  # torch's gradient divides by y again
     out = mpc.divide(as_float(factor(y, x)), y, is_nonnegative(y), keep, fine)
     return fine_digits(out) if fine else out
 
 
-LARGEST_QUOTIENT = 1 << 22  # from here on `mpc.divide` has no room
+LARGE_NUMERATOR = 1 << 14  # below it is room for a y of 2^-8, as x / y stays below 2^22
 
 
 def _of_large(x: Tensor, y: Share) -> Share:
     """x / y for a plain x: the powers of two that make it small are multiplied in again."""
     check_room(x.abs().max().item(), y.unit)
-    _, exponents = torch.frexp(x.double() / LARGEST_QUOTIENT)
+    _, exponents = torch.frexp(x.double() / LARGE_NUMERATOR)
     powers = torch.exp2(exponents.clamp(min=0).double())
     return product(_quotient(x / powers, y), public(y, powers))
 
@@ -243,6 +243,9 @@ def _in_backward() -> bool:
 
 def _inverse(y: Share, number: float) -> Share:
     """number / y. What it is multiplied with may be small (RAdam): then it is divided by y anew."""
+    if LARGE_NUMERATOR <= abs(number) < inf:
+        power = 1 << frexp(number)[1] - LARGE_NUMERATOR.bit_length() + 1
+        return scaled(_inverse(y, number / power), power)
     if y.public is not None:
         return mpc.divide(filled(y, (), number, y.dtype), y)
     positive = is_nonnegative(y)

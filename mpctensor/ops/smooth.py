@@ -213,6 +213,7 @@ def _times_log(x: Any, y: Any, beside: int) -> Share:
     if isinstance(y, Share):
         y = as_float(y)
         return retag(mul(mpc.log(add(y, beside) if beside else y), x), _float_result(x, y))
+    over = torch.as_tensor(y, dtype=torch.float64) + (beside - 1)  # what lies above 1
     least = 1 / max(like.unit, like.session.unit)
-    logs = torch.log1p((torch.as_tensor(y, dtype=torch.float64) + (beside - 1)).clamp(least - 1))
+    logs = torch.log1p(torch.where(over > -1, over, least - 1))
     return retag(mul(as_float(x), logs), _float_result(x, y))

@@ -227,7 +227,7 @@ def _beside_public(x: Share, y: Share, room: int) -> tuple[Share, Share]:
     """
     secret, known = (x, y) if x.public is None else (y, x)
     largest = _largest(known.public)
-    roomy = largest * secret.scale <= 1 << RANGE_BITS - HEADROOM_BITS
+    roomy = largest * secret.scale < 1 << RANGE_BITS  # for a secret of 1
     if largest <= 1 or (x.scale * y.scale <= room and roomy):
         return x, y
     secret = fit(secret)

@@ -62,10 +62,16 @@ def test_large_plain_fractions(top):
     check(lambda x: x * t, X.double(), ulps=4)
 
 
-def test_large_plain_numerators_keep_small_quotients():
+def test_large_plain_numerators():
     t = torch.tensor([2.0**40, 3.0, 2.0**30])
     x = torch.tensor([1.5, 7.0, 1000.0])
     check(lambda x: t / x, x, ulps=16, gradients=False)
+
+
+@pytest.mark.parametrize("number", [3e4, 1e6, 10**7, -(2.0**40), 123456789.0])
+def test_large_numbers_over_secrets(number):
+    check(lambda x: number / x, torch.tensor([1000.0, 3, -0.03125, 70000]), ulps=16, gradients=False)
+    check(lambda x: number / x.square(), torch.tensor([300.0, 3, 7]), ulps=16, gradients=False)
 
 
 def test_a_product_of_one_secret_with_itself_has_the_range_of_any():
