@@ -8,6 +8,7 @@ back.
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -61,6 +62,7 @@ def convert_module(
             setattr(owner, name, result)
     for owner in module.modules():
         _watch_loading(owner)
+        _watch_masks(owner)
     for rnn in recurrent:
         rnn._flat_weight_refs = [
             weakref.ref(w) if w is not None else None for w in rnn._flat_weights
@@ -110,8 +112,37 @@ def _watch_loading(module: nn.Module) -> None:
     hooks = module._load_state_dict_pre_hooks
     for key in [k for k, made in hooks.items() if getattr(made, "hook", None) is _check_state]:
         del hooks[key]
-    if any(isinstance(value, SharedTensor) for _, value in _named(module)):
+    if _holds_secrets(module):
         module.register_load_state_dict_pre_hook(_check_state)
+
+
+_MASKS: dict[Any, tuple[str, str]] = {
+    nn.TransformerEncoder.forward: ("mask", "is_causal"),
+    nn.TransformerDecoder.forward: ("tgt_mask", "tgt_is_causal"),
+}
+
+
+def _watch_masks(module: nn.Module) -> None:
+    """See to it that an encrypted stack of Transformer layers takes secret masks."""
+    hooks = module._forward_pre_hooks
+    for key in [key for key, made in hooks.items() if made is _tell_not_causal]:
+        del hooks[key], module._forward_pre_hooks_with_kwargs[key]
+    if type(module).forward in _MASKS and _holds_secrets(module):
+        module.register_forward_pre_hook(_tell_not_causal, with_kwargs=True)
+
+
+def _tell_not_causal(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Torch would look whether a mask is causal, only to be faster; of a secret one it is told."""
+    mask, causal = _MASKS[type(module).forward]
+    given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
+    if isinstance(given.get(mask), SharedTensor) and given.get(causal) is None:
+        given[causal] = False
+        return (), dict(given)
+    return None
+
+
+def _holds_secrets(module: nn.Module) -> bool:
+    return any(isinstance(value, SharedTensor) for _, value in _named(module))
 
 
 def _check_state(module: nn.Module, state: Mapping[str, Any], prefix: str, *_: Any) -> None:

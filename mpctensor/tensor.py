@@ -19,6 +19,7 @@ from torch._C import DisableTorchFunctionSubclass
 
 from .errors import MPCError, SecretLeakError, SessionError, UnsupportedOperationError
 from .grid import Grid
+from .ops.arrays import universal
 from .ops.calls import Named, outermost_name, refused_call
 from .ops.deferred import Deferred
 from .ops.fallback import reshapes_in_place, resolved
@@ -133,6 +134,10 @@ class SharedTensor(torch.Tensor):
     def __reduce_ex__(self, protocol: Any) -> Any:
         """How torch.save and pickle keep the shares of this process: see `checkpoint.pickled`."""
         return copyreg.dispatch_table[SharedTensor](self)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """Operators between a NumPy array, or a number of NumPy's, and a secret."""
+        return universal(ufunc, method, inputs, options)
 
     @classmethod
     def __torch_function__(

@@ -74,6 +74,14 @@ def atan(input: Any) -> Any:
     return _Curve.apply(input, torch.atan, _atan_pull)
 
 
+@front(torch.logit, Tensor.logit, torch.special.logit)
+def logit(input: Any, eps: float | None = None) -> Any:
+    """log(x / (1 - x)); without eps, torch's gradient of the gradient has nan beyond 0 and 1."""
+    if eps is not None or not needs_gradient(input):
+        return torch.logit(input, eps)
+    return _Curve.apply(input, torch.logit, lambda gradient, x: gradient / (x - x.square()))
+
+
 def _with_sign(x: Any) -> Tensor:
     share = x._share
     with share.session.operation("abs"):

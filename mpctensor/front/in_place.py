@@ -19,7 +19,10 @@ def _written(function: Callable[..., Any]) -> Callable[..., Any]:
     return handler
 
 
-_NAMES = ("exp2", "erf", "erfc", "atan", "arctan", "abs", "absolute", "pow", "sgn", "copysign")
+_NAMES = (
+    *("exp2", "erf", "erfc", "atan", "arctan", "logit"),
+    *("abs", "absolute", "pow", "sgn", "copysign"),
+)
 for _name in (*_NAMES, "cumprod", "scatter_reduce", "index_reduce"):
     for _owner in (torch, Tensor):
         if hasattr(_owner, f"{_name}_"):

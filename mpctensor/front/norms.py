@@ -12,11 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..ops.lineage import fine_digits
 from ..ops.norms import OF_THEIR_OWN, PowerNorm, power_norm
 from ..ops.operands import is_number, retag
 from ..ops.reduce import as_rows, dims_of, with_dims
 from ..ops.registry import front
-from ..tensor import wrap
+from ..tensor import SharedTensor, unwrap, wrap
 from .curves import absolute, needs_gradient, power
 
 
@@ -36,12 +37,15 @@ class _Norm(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         x, out = ctx.saved_tensors
         norm: PowerNorm = ctx.norm
+        (gradient,) = gradients
+        if norm.steep and isinstance(gradient, SharedTensor):
+            gradient = wrap(fine_digits(unwrap(gradient).clone()))
         if torch.is_grad_enabled():
             slope = _recorded_slope(x, out.unsqueeze(-1), norm)
         else:
             with x._share.session.operation("norm_backward"):
                 slope = wrap(norm.slope())
-        return gradients[0].unsqueeze(-1) * slope, None, None
+        return gradient.unsqueeze(-1) * slope, None, None
 
 
 def _recorded_slope(x: Any, out: Any, norm: PowerNorm) -> Any:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import protocols as mpc
-from ..ops.operands import result_dtype, retag, shares_of, term
+from ..ops.operands import compared, result_dtype, retag, shares_of
 from ..ops.registry import front
 from ..tensor import SharedTensor, wrap
 
@@ -24,7 +24,7 @@ class _Larger(torch.autograd.Function):
         held = [v._share if isinstance(v, SharedTensor) else v for v in (x, y)]
         like = shares_of(*held)[0]
         with like.session.operation("maximum"):
-            value, *bits = mpc.larger(*(term(like, v) for v in held))
+            value, *bits = mpc.larger(*(compared(like, v, above=False) for v in held))
         ctx.bits, ctx.sizes = [wrap(bit) for bit in bits], (x.shape, y.shape)
         return wrap(retag(value, result_dtype(*held)))
 

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..ops.lineage import fine_digits
+from ..ops.operands import is_number
+from ..ops.pointwise import LARGE_NUMERATOR
 from ..ops.registry import front
 from ..tensor import SharedTensor, unwrap, wrap
 from .curves import absolute
@@ -26,6 +28,14 @@ front(torch.sgn, Tensor.sgn)(torch.sign)
 def logaddexp(input: Any, other: Any) -> Any:
     """log(exp(x) + exp(y)) = y + softplus(x - y), whose slope, sigmoid(x - y), divides nothing."""
     return other + F.softplus(input - other)
+
+
+@front(Tensor.__rtruediv__)
+def over(input: Any, other: Any) -> Any:
+    """number / x; torch's 1 / x times the number has no room for the digits of large ones."""
+    if not is_number(other) or abs(other) < LARGE_NUMERATOR:
+        return other * torch.reciprocal(input)
+    return torch.div(torch.tensor(float(other), dtype=torch.float64), input)
 
 
 @front(torch.copysign, Tensor.copysign)

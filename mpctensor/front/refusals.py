@@ -16,7 +16,8 @@ from ..tensor import SharedTensor, become
 _VALUE = "call decrypt() to learn the value, if it may be known"
 _BRANCH = (
     "a branch would show the secret: use torch.where(condition, x, y) or multiply by the condition,"
-    " or decrypt() it"
+    " or decrypt() it; settings that Python reads must be public, such as an optimizer's `lr`, and"
+    " a plain Transformer with a secret mask is told `is_causal=False`"
 )
 
 
@@ -48,8 +49,9 @@ for _name in ("numpy", "tolist", "__array__"):
 for _name in ("__float__", "__int__", "__complex__"):
     FRONT[getattr(Tensor, _name)] = _refusal(
         _name.strip("_"),
-        "used as a plain number, such as a size, a seed or an argument of math's functions, it"
-        " would show: compute with torch's functions, or " + _VALUE,
+        "used as a plain number, such as a size, a seed, an argument of math's functions or the"
+        " `max_norm` of clip_grad_norm_, it would show: compute with torch's functions (gradients"
+        " times (max_norm / norm).clamp(max=1)), or " + _VALUE,
     )
 FRONT[Tensor.__format__] = _refusal("format", _VALUE + "; repr(x) shows shape and parties")
 FRONT[Tensor.__bool__] = _unless_public("bool", _BRANCH)

@@ -1,4 +1,4 @@
-"""Running extrema and their positions, running products, running sums of exponentials."""
+"""Running extrema and their positions, products and running products, sums of exponentials."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..ops.operands import filled
 from ..ops.registry import front
 from ..tensor import wrap
 from .chosen import chosen, index_of
+from .curves import needs_gradient
 from .order import along, back
 from .pieces import logaddexp
 
@@ -61,3 +62,19 @@ def cumprod(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
     row, place = along(input.to(dtype or whole), dim)
     out = _scan(row, torch.mul)
     return back(out.clone() if out is row else out, input, place)
+
+
+@front(torch.prod, Tensor.prod)
+def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """torch.prod, in levels of products: gradients of any order divide nothing."""
+    over = () if dim is None else (dim, keepdim)
+    count = input.numel() if dim is None or input.dim() == 0 else input.shape[dim]
+    if not needs_gradient(input) or count <= 1 or input.numel() == 0:
+        return torch.prod(input, *over, dtype=dtype)
+    x = input if dtype is None else input.to(dtype)
+    row = x.reshape(-1) if dim is None else x.movedim(dim, -1)
+    while row.shape[-1] > 1:
+        even = row.shape[-1] // 2 * 2
+        pairs = row[..., 0:even:2] * row[..., 1:even:2]
+        row = torch.cat([pairs, row[..., even:]], -1) if even < row.shape[-1] else pairs
+    return row.movedim(-1, dim) if keepdim and dim is not None else row.squeeze(-1)

@@ -5,6 +5,7 @@ A handler is a function of Shares, plain tensors and numbers, entered by `@imple
 
 from . import (
     activation,
+    combinations,
     compare,
     convolution,
     creation,
@@ -29,6 +30,7 @@ from . import (
 
 __all__ = [
     "activation",
+    "combinations",
     "compare",
     "convolution",
     "creation",

@@ -13,9 +13,10 @@ from ..share import Share
 from .compare import POSITIVE, ge, gt, kept, le, lt, positive_bit, relation_name, remember
 from .creation import mask_like, write
 from .operands import (
-    INFINITE,
     as_float,
+    compared,
     converted,
+    end_of_range,
     exact,
     factor,
     filled,
@@ -59,7 +60,7 @@ def threshold(x: Share, level: Any, value: Any) -> Share:
 
 
 def _above(x: Share, level: Any) -> Share:
-    return positive_bit(x) if level == 0 else mpc.positive(mpc.sub(x, term(x, level)))
+    return positive_bit(x) if level == 0 else mpc.positive(mpc.sub(x, compared(x, level)))
 
 
 @implements(aten.threshold_backward.default)
@@ -112,15 +113,16 @@ def prelu_backward(gradient: Any, x: Any, weight: Any) -> tuple[Share, Share]:
 
 @implements(aten.clamp.default, aten.clamp.Tensor)
 def clamp(x: Any, low: Any = None, high: Any = None) -> Share:
-    """x held between bounds; a public bound that is infinite is no bound."""
+    """x held between bounds; a public bound beyond everything that x can be is no bound."""
     like = shares_of(x, low, high)[0]
     x = term(like, x)
     dtype = result_dtype(x, *(b for b in (low, high) if b is not None))
     secret = [isinstance(bound, Share) for bound in (low, high)]
     if any(secret):
-        out = x if low is None else mpc.maximum(x, term(x, low))[0]
-        return retag(out if high is None else mpc.minimum(out, term(x, high))[0], dtype)
-
+        out = x if low is None else mpc.maximum(x, compared(x, low, above=False))[0]
+        if high is not None:
+            out = mpc.minimum(out, compared(x, high, below=False))[0]
+        return retag(out, dtype)
     if low is not None and high is not None:
         low = min(low, high) if is_number(low) and is_number(high) else _lower(low, high)
     return _held_between(converted(x, dtype), low, high, strict=False)
@@ -136,7 +138,7 @@ def _held_between(x: Share, low: Any, high: Any, strict: bool) -> Share:
 
     strict: for a gradient that is 0 at the bounds (hardtanh), not 1 (clamp).
     """
-    bounds = _bound(x, low), _bound(x, high)
+    bounds = _bound(x, low, -1), _bound(x, high, 1)
     if bounds == (None, None):
         return x.clone()
     out, *bits = mpc.bounded(x, *bounds, strict=strict)
@@ -147,11 +149,12 @@ def _held_between(x: Share, low: Any, high: Any, strict: bool) -> Share:
     return retag(out, x.dtype)
 
 
-def _bound(x: Share, bound: Any) -> Share | None:
-    number, limit = scalar(bound), 2.0**45 if x.dtype.is_floating_point else INFINITE
-    if bound is None or (number is not None and abs(number) >= limit):
+def _bound(x: Share, bound: Any, side: int) -> Share | None:
+    """side: 1 for an upper bound, -1 for a lower one."""
+    number = scalar(bound)
+    if bound is None or (number is not None and side * number >= end_of_range(x, x.dtype)):
         return None
-    return term(x, bound)
+    return compared(x, bound, below=side < 0, above=side > 0)
 
 
 @implements(aten.clamp_min.default, aten.clamp_min.Tensor)

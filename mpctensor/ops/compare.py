@@ -13,7 +13,7 @@ import torch
 
 from .. import protocols as mpc
 from ..share import Share
-from .operands import converted, result_dtype, retag, scalar, shares_of, term
+from .operands import compared, converted, result_dtype, retag, scalar, shares_of, term
 from .registry import implements
 
 aten = torch.ops.aten
@@ -52,7 +52,7 @@ def positive_bit(x: Share) -> Share:
 
 def _difference(x: Any, y: Any) -> Share:
     like = x if isinstance(x, Share) else y
-    return mpc.sub(term(like, x), term(like, y))
+    return mpc.sub(compared(like, x), compared(like, y))
 
 
 def _comparison(
@@ -106,7 +106,7 @@ def le(x: Any, y: Any) -> Share:
 @implements(aten.eq.Tensor, aten.eq.Scalar, prims.eq.default)
 def eq(x: Any, y: Any) -> Share:
     like = shares_of(x, y)[0]
-    return mpc.equal(term(like, x), term(like, y))
+    return mpc.equal(compared(like, x), compared(like, y))
 
 
 @implements(aten.ne.Tensor, aten.ne.Scalar, prims.ne.default)
@@ -188,13 +188,15 @@ def bitwise_xor(x: Any, y: Any) -> Share:
 @implements(aten.maximum.default, aten.fmax.default, prims.maximum.default, prims.fmax.default)
 def maximum(x: Any, y: Any) -> Share:
     like = shares_of(x, y)[0]
-    return retag(mpc.maximum(term(like, x), term(like, y))[0], result_dtype(x, y))
+    held = (compared(like, value, above=False) for value in (x, y))
+    return retag(mpc.maximum(*held)[0], result_dtype(x, y))
 
 
 @implements(aten.minimum.default, aten.fmin.default, prims.minimum.default, prims.fmin.default)
 def minimum(x: Any, y: Any) -> Share:
     like = shares_of(x, y)[0]
-    return retag(mpc.minimum(term(like, x), term(like, y))[0], result_dtype(x, y))
+    held = (compared(like, value, below=False) for value in (x, y))
+    return retag(mpc.minimum(*held)[0], result_dtype(x, y))
 
 
 @implements(aten.sign.default, aten.sgn.default, prims.sign.default)

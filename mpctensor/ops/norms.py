@@ -46,14 +46,19 @@ class PowerNorm:
 
         6 rounds, 9 if alternating. With fine digits where it is at most 1.
         """
-        spare = 1 if 0 < self.order < 1 else min(MOST_SPARE, SPARE // self.falls.unit)
+        spare = 1 if self.steep else min(MOST_SPARE, SPARE // self.falls.unit)
         steep = mpc.raised(self.falls, self.order - 1, Fraction(spare))
         if self.alternating:
             right = mpc.positive(self.value).map(lambda part: part.unsqueeze(-1))
             out = mpc.bit_mul(right, steep)
         else:
             out = mpc.mul(steep, self.signs)
-        return fine_digits(mpc.scaled(out, Fraction(1, spare)))
+        return out if self.steep else fine_digits(mpc.scaled(out, Fraction(1, spare)))
+
+    @property
+    def steep(self) -> bool:
+        """Whether slopes are above 1 and not below: the digits below a gradient's unit count."""
+        return 0 < self.order < 1
 
 
 def power_norm(x: Share, order: float, alternating: bool = False) -> PowerNorm:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import protocols as mpc
-from ..encoding import INFINITE, LARGEST_FILL, check_room, saturated
+from ..encoding import INFINITE, LARGEST_FILL, RANGE_BITS, check_room, saturated
 from ..errors import EncodingError, UnsupportedOperationError
 from ..share import Share
 
@@ -204,6 +204,32 @@ def term(like: Share, value: Any, *, saturate: bool = True) -> Share:
     out = mpc.constant(like.session, wide, scale, unit=unit)
     out.facts.filled = saturate and bool((wide.abs() >= LARGE_FILL).any())
     return retag(out, tensor.dtype)
+
+
+def compared(like: Share, value: Any, below: bool = True, above: bool = True) -> Share:
+    """A public operand that `like` is compared with: as `term`, but any number and infinity.
+
+    What lies below (above) everything that `like` can be is taken for the end of its range; but
+    infinity is where its fills are, if there are any.
+    """
+    if isinstance(value, Share) or getattr(value, "dtype", None) is torch.bool:
+        return term(like, value)
+    number = scalar(value)
+    tensor = value if number is None else torch.tensor(number, dtype=_plain_dtype(number))
+    end = end_of_range(like, tensor.dtype)
+    if isinstance(end, float):
+        tensor = tensor.double()
+    filled = like.facts.filled and isinstance(end, float)
+    held = tensor.clamp(-end if below else None, end if above else None)
+    return term(like, torch.where(tensor.abs() >= INFINITE, tensor, held) if filled else held)
+
+
+def end_of_range(like: Share, beside: torch.dtype) -> int | float:
+    """What no value reaches that is held as `like` is, beside a public one of this dtype."""
+    if like.unit == 1 and not beside.is_floating_point:
+        return (1 << RANGE_BITS) - 1
+    unit = like.unit if like.unit > 1 else like.session.unit
+    return ((1 << RANGE_BITS) - (1 << 12)) / max(like.scale, unit)
 
 
 def _fits(value: Tensor, scale: int) -> bool:

@@ -1,4 +1,4 @@
-"""Arithmetic element by element: + - * / ** and what optimizers make of them.
+"""Arithmetic element by element: + - * / on secrets, plain tensors and numbers.
 
 Numbers stay exact for as long as the ring has room (x / 3 costs no round); plain tensors are
 encoded as finely as a product allows; only products and quotients of two secrets ask for a
@@ -8,12 +8,14 @@ protocol.
 from __future__ import annotations
 
 from fractions import Fraction
-from math import copysign, inf, isfinite
+from math import copysign, frexp, inf, isfinite
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .. import protocols as mpc
+from ..encoding import check_room
 from ..errors import EncodingError
 from ..share import Share
 from .lineage import (
@@ -40,7 +42,6 @@ from .operands import (
     retag,
     room_for_fill,
     scalar,
-    shares_of,
     term,
 )
 from .registry import implements
@@ -217,9 +218,22 @@ def _quotient(x: Any, y: Share) -> Share:
     number = None if isinstance(x, Share) else scalar(x)
     if number is not None:
         return _inverse(y, number)
+    if isinstance(x, Tensor) and bool((x.abs() >= LARGE_NUMERATOR).any()):
+        return _of_large(x, y)
     keep, fine = torch.is_grad_enabled(), _in_backward()  # torch's gradient divides by y again
     out = mpc.divide(as_float(factor(y, x)), y, is_nonnegative(y), keep, fine)
     return fine_digits(out) if fine else out
+
+
+LARGE_NUMERATOR = 1 << 14  # below it is room for a y of 2^-8, as x / y stays below 2^22
+
+
+def _of_large(x: Tensor, y: Share) -> Share:
+    """x / y for a plain x: the powers of two that make it small are multiplied in again."""
+    check_room(x.abs().max().item(), y.unit)
+    _, exponents = torch.frexp(x.double() / LARGE_NUMERATOR)
+    powers = torch.exp2(exponents.clamp(min=0).double())
+    return product(_quotient(x / powers, y), public(y, powers))
 
 
 def _in_backward() -> bool:
@@ -229,6 +243,9 @@ def _in_backward() -> bool:
 
 def _inverse(y: Share, number: float) -> Share:
     """number / y. What it is multiplied with may be small (RAdam): then it is divided by y anew."""
+    if LARGE_NUMERATOR <= abs(number) < inf:
+        power = 1 << frexp(number)[1] - LARGE_NUMERATOR.bit_length() + 1
+        return scaled(_inverse(y, number / power), power)
     if y.public is not None:
         return mpc.divide(filled(y, (), number, y.dtype), y)
     positive = is_nonnegative(y)
@@ -249,42 +266,3 @@ def _over(x: Share, number: Fraction, y: Share) -> Share:
 @implements(aten.reciprocal.default, prims.reciprocal.default)
 def reciprocal(x: Share) -> Share:
     return retag(_inverse(as_float(x), 1), float_dtype(x))
-
-
-# Combinations that optimizers use
-
-
-@implements(aten.addcmul.default)
-def addcmul(x: Any, y: Any, z: Any, *, value: float = 1) -> Share:
-    """x + value y z; a mean of squares is kept finer than other sums."""
-    if isinstance(y, Share) and _alike(y, z) and y.unit > 1:
-        squares = nonnegative(mpc.fine_square(y))
-        return add(x, scaled(squares, Fraction(value).limit_denominator(10**6)))
-    return add(x, scaled(_product_of_any(y, z, x), value))
-
-
-def _alike(y: Share, z: Any) -> bool:
-    """Whether two operands are the same view of the same storage."""
-    return isinstance(z, Share) and (y is z or y.here.is_set_to(z.here))
-
-
-@implements(aten.addcdiv.default)
-def addcdiv(x: Any, y: Any, z: Any, *, value: float = 1) -> Share:
-    """x + value y / z; a zero y adds nothing, whatever z is."""
-    like = shares_of(x, y, z)[0]
-    quotient = div(y, z) if shares_of(y, z) else public(like, y / z)
-    return add(x, scaled(quotient, value))
-
-
-def _product_of_any(y: Any, z: Any, like: Any) -> Share:
-    if isinstance(y, Share) or isinstance(z, Share):
-        return mul(y, z)
-    return public(like, y * z)
-
-
-@implements(aten.lerp.Scalar, aten.lerp.Tensor)
-def lerp(x: Any, end: Any, weight: Any) -> Share:
-    """x + weight (end - x)."""
-    if not shares_of(x, end):
-        return add(x, mul(end - x, weight))
-    return add(x, mul(sub(end, x), weight))

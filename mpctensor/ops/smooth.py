@@ -194,8 +194,26 @@ def tanh_backward(gradient: Any, y: Share) -> Share:
 @implements(aten.xlogy.Tensor, aten.xlogy.Scalar_Self, aten.xlogy.Scalar_Other)
 def xlogy(x: Any, y: Any) -> Share:
     """x log(y), 0 where x is; the logarithm of 0 rests at that of the smallest unit."""
+    return _times_log(x, y, 0)
+
+
+@implements(
+    aten.special_xlog1py.default,
+    aten.special_xlog1py.self_scalar,
+    aten.special_xlog1py.other_scalar,
+)
+def xlog1py(x: Any, y: Any) -> Share:
+    """x log(1 + y), 0 where x is."""
+    return _times_log(x, y, 1)
+
+
+def _times_log(x: Any, y: Any, beside: int) -> Share:
+    """x log(beside + y)."""
     like = shares_of(x, y)[0]
     if isinstance(y, Share):
-        return mul(retag(mpc.log(as_float(y)), float_dtype(y)), x)
+        y = as_float(y)
+        return retag(mul(mpc.log(add(y, beside) if beside else y), x), _float_result(x, y))
+    over = torch.as_tensor(y, dtype=torch.float64) + (beside - 1)  # what lies above 1
     least = 1 / max(like.unit, like.session.unit)
-    return mul(x, torch.as_tensor(y, dtype=torch.float32).clamp(min=least).log())
+    logs = torch.log1p(torch.where(over > -1, over, least - 1))
+    return retag(mul(as_float(x), logs), _float_result(x, y))

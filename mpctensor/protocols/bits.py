@@ -110,7 +110,7 @@ def differ(a: Share, b: Share) -> Share:
 
 def select(bit: Share, x: Share, y: Share) -> Share:
     """x where the bit is 1, else y."""
-    return add(y, bit_mul(bit, sub(x, y)))
+    return add(y, bit_mul(bit, sub(x, y))).like(x, y)
 
 
 def bit_mul(bit: Share, x: Share) -> Share:

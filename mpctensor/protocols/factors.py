@@ -15,7 +15,16 @@ from ..encoding import RANGE_BITS, describe_bound, describe_scale
 from ..errors import EncodingError
 from ..share import Facts, Share
 from .linear import sub
-from .scales import HEADROOM_BITS, at_scale, fit, rescale, resting, with_headroom, wrapped
+from .scales import (
+    HEADROOM_BITS,
+    at_scale,
+    fit,
+    multiplied,
+    rescale,
+    resting,
+    with_headroom,
+    wrapped,
+)
 
 MANTISSA_BITS = 16  # significant bits of a public factor that is no short fraction
 SHORT_BITS = 20  # of the numerator of a short fraction, which is exact
@@ -50,9 +59,10 @@ def scaled(x: Share, factor: float | Fraction) -> Share:
     if exact.numerator == exact.denominator:
         return Share(x.session, x.map(lambda part: part.clone()).parts, dtype)
     scale = facts.scale // common * exact.denominator
-    numerator = wrapped(exact.numerator // common)
+    whole = exact.numerator // common
+    public = None if facts.public is None else multiplied(x.view_of(facts.public), whole)
+    numerator = wrapped(whole)
     parts = x.each(lambda _, part: part * numerator)
-    public = None if facts.public is None else x.view_of(facts.public) * numerator
     shown = _shown_after(facts, exact, unit)
     return with_headroom(
         Share.make(x.session, parts, dtype, scale, unit, public, shown, facts.fine)

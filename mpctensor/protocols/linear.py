@@ -55,8 +55,9 @@ def session_parts(session: Session, raw: Tensor) -> tuple[Part, ...]:
 def _scale_for_products(value: Tensor, unit: int, beside: int) -> int:
     """The power of two at which a float factor keeps as many bits as its product has room for.
 
-    The room is unit^2 for what lies below 2^(62-2f). A factor below 1 counts as 1 there: it gets as
-    many significant bits as the unit has, however small it is. Integers are exact at scale 1.
+    The room is unit^2 for what lies below 2^(62-2f), and less for larger factors. A factor below 1
+    counts as 1 there: it gets as many significant bits as the unit has, however small it is.
+    Integers are exact at scale 1.
     """
     if value.numel() == 0:
         return 1
@@ -65,11 +66,14 @@ def _scale_for_products(value: Tensor, unit: int, beside: int) -> int:
     top = finite.abs().max().item() if finite.numel() else 0.0
     if top == 0.0:
         return 1
-    if top < 1 << 30 and bool((finite == finite.round()).all()):
+    bits, size = unit.bit_length() - 1, frexp(top)[1]
+    if size > RANGE_BITS - bits:
+        return 1 << bits  # which has no room for it, as `encode` says
+    if bool((finite == finite.round()).all()):
         return 1
-    bits = unit.bit_length() - 1
-    significant = bits - frexp(top)[1]  # digits after the point where top has `bits` bits
-    spare = min(bits, (unit**2 // beside).bit_length() - 1) if top >= 1 else 0
+    significant = bits - size  # digits after the point where top has `bits` bits
+    spare = min(bits, (unit**2 // beside).bit_length() - 1, RANGE_BITS - bits - size)
+    spare = spare if top >= 1 else 0
     return 1 << max(0, min(max(significant, spare), SCALE_BITS - bits))
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..encoding import RANGE_BITS, describe_bound, describe_scale
+from ..errors import EncodingError
 from ..share import Share
 from .opening import same_session
 from .truncation import truncate, truncate_all
@@ -127,9 +129,19 @@ def at_scale(x: Share, factor: int, scale: int) -> Share:
     """The same value with ring elements multiplied by `factor`, read at `scale`."""
     if factor == 1 and scale == x.scale:
         return x
+    public = None if x.public is None else multiplied(x.public, factor)
     parts = x.each(lambda _, part: part * wrapped(factor))
-    public = None if x.public is None else x.public * wrapped(factor)
     return Share.make(x.session, parts, x.dtype, scale, x.unit, public, x.shown, x.fine).like(x)
+
+
+def multiplied(known: Tensor, factor: int) -> Tensor:
+    """Public ring elements times an integer. Raises EncodingError where they leave the ring."""
+    if factor not in (-1, 0, 1) and _largest(known) * abs(factor) > 1 << RANGE_BITS:
+        raise EncodingError(
+            f"a public value is out of range where it is multiplied with {factor} or meets a finer"
+            f" scale: its ring elements must stay below 2**{RANGE_BITS} in size; scale it down"
+        )
+    return known * wrapped(factor)
 
 
 def wrapped(number: int) -> int:
@@ -196,12 +208,10 @@ def product_operands(x: Share, y: Share) -> tuple[Share, Share]:
     A public factor may be finer than that, for as long as its ring elements are small.
     """
     room = max(x.unit, y.unit) ** 2
-    if x.scale * y.scale <= room:
-        return x, y
-    if any(s.public is not None and _largest(s.public) <= 1 for s in (x, y)):  # a mask
-        return x, y
     if (x.public is None) != (y.public is None):
         return _beside_public(x, y, room)
+    if x.scale * y.scale <= room:
+        return x, y
     finer = x.scale * y.unit >= y.scale * x.unit  # x is
     one, other = (x, y) if finer else (y, x)
     if min(one.scale, one.unit) * other.scale > room:
@@ -211,15 +221,26 @@ def product_operands(x: Share, y: Share) -> tuple[Share, Share]:
 
 
 def _beside_public(x: Share, y: Share, room: int) -> tuple[Share, Share]:
-    """A secret and a public operand: the secret one is truncated if need be, then the other."""
-    known = x.public if y.public is None else y.public
-    assert known is not None
-    largest = _largest(known)
-    x, y = (fit(s) if s.public is None else s for s in (x, y))
-    scale, other = (x.scale, y.scale) if y.public is None else (y.scale, x.scale)
-    if min(scale, largest) * other > room:
-        x, y = fit(x), fit(y)
-    return x, y
+    """A secret and a public operand: the secret one is truncated if need be, then the other.
+
+    Raises EncodingError for a public operand that leaves no room for a secret of 1.
+    """
+    secret, known = (x, y) if x.public is None else (y, x)
+    largest = _largest(known.public)
+    roomy = largest * secret.scale < 1 << RANGE_BITS  # for a secret of 1
+    if largest <= 1 or (x.scale * y.scale <= room and roomy):
+        return x, y
+    secret = fit(secret)
+    if min(known.scale, largest) * secret.scale > room:
+        known = fit(known)
+        largest = _largest(known.public)
+    if largest * secret.scale >= 1 << RANGE_BITS:
+        raise EncodingError(
+            f"a secret cannot be multiplied with {largest / known.scale:.6g}, the largest number of"
+            f" a plain tensor; with {describe_scale(secret.scale)} it must be below"
+            f" {describe_bound(secret.scale)}"
+        )
+    return (secret, known) if x.public is None else (known, secret)
 
 
 def _largest(raw: Tensor | None) -> int:

@@ -37,6 +37,7 @@ FAMILIES = [
             Call("lerp, public weight", 0, 1, lambda x, y: x.lerp(y, 0.3), (X, Y)),
             Call("square", 1, 1, torch.square, (X,)),
             Call("xlogy", 8, 4, torch.xlogy, (X, ABOVE_1)),
+            Call("xlog1py", 8, 4, torch.special.xlog1py, (X, ABOVE_1)),
             Call("pow, secret exponent", 13, 8, torch.pow, (ABOVE_1, X)),
         ],
     ),

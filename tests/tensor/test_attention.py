@@ -1,11 +1,14 @@
 """Scaled dot-product attention: masks, scales, plain operands, gradients, and its cost."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import mpctensor
+from mpctensor import SecretLeakError
 from tests.plaintext import assert_close, check, on_grid
 
 Q, K, V = (on_grid(2, 2, 5, 4, seed=seed) for seed in (1, 2, 3))
@@ -199,3 +202,92 @@ def test_plain_attention_reads_a_secret_mask():
             expected = attention(x, x, x, key_padding_mask=PADDED, **options)
             for one, other in zip(got, expected, strict=True):
                 assert_close(one.decrypt(), other, 16)
+
+
+def stacks(kind):
+    layers = {
+        nn.TransformerEncoder: nn.TransformerEncoderLayer,
+        nn.TransformerDecoder: nn.TransformerDecoderLayer,
+    }
+    torch.manual_seed(5)
+    options = {"dropout": 0.0, "batch_first": True}
+    if kind is nn.Transformer:
+        return nn.Transformer(8, 2, 1, 1, 12, **options)
+    return kind(layers[kind](8, 2, 12, **options), 2, **NO_NESTED.get(kind, {}))
+
+
+NO_NESTED = {nn.TransformerEncoder: {"enable_nested_tensor": False}}
+CALLS = {
+    nn.TransformerEncoder: lambda m, x, mask: m(x, mask),
+    nn.TransformerDecoder: lambda m, x, mask: m(x, x, tgt_mask=mask),
+    nn.Transformer: lambda m, x, mask: m(x, x, src_mask=mask, tgt_mask=mask, memory_mask=mask),
+}
+SQUARE = torch.ones(4, 4).triu(1)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("mask", [SQUARE.bool(), -3 * SQUARE], ids=["bool", "float"])
+@pytest.mark.parametrize("kind", CALLS)
+def test_encrypted_stacks_take_secret_masks(kind, mask, training):
+    plain, x = stacks(kind).train(training), on_grid(2, 4, 8)
+    hidden = mpctensor.encrypt(copy.deepcopy(plain))
+    expected = CALLS[kind](plain, x, mask)
+    got = CALLS[kind](hidden, mpctensor.encrypt(x), mpctensor.encrypt(mask))
+    assert_close(got.detach().decrypt(), expected.detach(), 256)
+    again = CALLS[kind](copy.deepcopy(hidden), mpctensor.encrypt(x), mask)  # plain, with the hook
+    assert_close(again.detach().decrypt(), expected.detach(), 256)
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_plain_stacks_say_how_they_take_a_secret_mask(kind):
+    module, x = stacks(kind), on_grid(2, 4, 8)
+    mpctensor.encrypt(module)
+    mpctensor.decrypt(module)
+    assert not any(m._forward_pre_hooks for m in module.modules())
+    with pytest.raises(SecretLeakError, match="is_causal=False"):
+        CALLS[kind](module, x, mpctensor.encrypt(SQUARE.bool()))
+
+
+EMPTY = torch.tensor([[False] * 5, [True] * 5, [True, False, False, True, True]] * 2)[:5]
+LEFT = torch.tensor([[True, True, False, False, False], [False] * 5])
+EMPTIED = {
+    "rows": (EMPTY, None),
+    "floats": (torch.zeros(5, 5).masked_fill(EMPTY, -torch.inf), None),
+    "padding": (None, torch.tensor([[True] * 5, [False] * 5])),
+    "both": (CAUSAL < 0, LEFT),
+    "heads": (EMPTY.expand(4, 5, 5), LEFT),
+}
+
+
+@pytest.mark.parametrize("secret_masks", [False, True])
+@pytest.mark.parametrize("name", EMPTIED)
+def test_multihead_attention_to_nothing(name, secret_masks):
+    if secret_masks and name == "floats":
+        return  # -inf cannot be encrypted
+    torch.manual_seed(1)
+    plain = nn.MultiheadAttention(4, 2, batch_first=True)
+    hidden, x = mpctensor.encrypt(copy.deepcopy(plain)), on_grid(2, 5, 4)
+    found = []
+    for layer, hide in ((hidden, mpctensor.encrypt), (plain, lambda v: v)):
+        of_queries, of_keys = EMPTIED[name]
+        if secret_masks and layer is hidden:
+            of_queries, of_keys = (m if m is None else hide(m) for m in EMPTIED[name])
+        value = hide(x.clone().requires_grad_())
+        masks = {"attn_mask": of_queries, "key_padding_mask": of_keys}
+        out, _ = layer(value, value, value, need_weights=False, **masks)
+        out.square().sum().backward()
+        found.append((out.detach(), value.grad))
+        if layer is hidden:
+            shown, weights = layer(value, value, value, **masks)
+            assert_close(shown.detach().decrypt(), out.detach().decrypt(), 4)
+            sums = weights.detach().decrypt().sum(-1)
+    for got, expected in zip(*found, strict=True):
+        assert_close(got.decrypt(), expected, 96)
+    assert bool(((sums.abs() < 1e-3) | ((sums - 1).abs() < 1e-3)).all())
+    assert bool((sums.abs() < 1e-3).any())
+
+
+def test_secret_float_mask_of_fills():
+    hidden = mpctensor.encrypt((~NONE).float()) * torch.finfo(torch.float32).min
+    got = F.scaled_dot_product_attention(*map(mpctensor.encrypt, (Q, K, V)), hidden)
+    assert_close(got.decrypt(), F.scaled_dot_product_attention(Q, K, V, NONE), 32)

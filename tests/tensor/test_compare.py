@@ -4,8 +4,10 @@ import operator
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import mpctensor
+from mpctensor import EncodingError
 from tests.plaintext import ULP, assert_close, check, on_grid
 
 X = torch.tensor([[-1.5, 0.0, 2.0, ULP], [1.0, -ULP, 0.1, 3.0]])
@@ -197,3 +199,53 @@ def test_signbit() -> None:
     x = torch.tensor([-2.0, -(2.0**-16), 0.0, 2.0**-16, 3.0])
     check(torch.signbit, x, ulps=0, gradients=False)
     check(torch.signbit, torch.arange(-2, 3), gradients=False)
+
+
+BEYOND = {
+    "gt": lambda x, v: x > v,
+    "ge": lambda x, v: v >= x,
+    "lt": lambda x, v: x < v,
+    "le": lambda x, v: x <= v,
+    "eq": lambda x, v: x == v,
+    "ne": lambda x, v: x != -v,
+    "minimum": lambda x, v: torch.minimum(x, v),
+    "maximum": lambda x, v: torch.maximum(x, -v),
+    "fmin": lambda x, v: torch.fmin(v, x),
+    "clamp": lambda x, v: x.clamp(-v, v),
+    "clamp_max": lambda x, v: x.clamp(max=v),
+    "clamp_numbers": lambda x, v: x.clamp(-v.max().item(), v.max().item()),
+    "hardtanh": lambda x, v: F.hardtanh(x, -v.max().item(), 1.5),
+    "threshold": lambda x, v: F.threshold(x, v.max().item(), 0.5),
+}
+
+
+@pytest.mark.parametrize("beyond", [2.0**46, 2.0**50, 2.0**61, 1e30, float("inf")])
+@pytest.mark.parametrize("name", BEYOND)
+def test_numbers_beyond_every_secret_decide(name, beyond):
+    x = torch.tensor([-1.5, 2.0, 2.0**35, -(2.0**40)])
+    for limit in (torch.tensor([beyond, 1.25, beyond, beyond]), torch.tensor(beyond)):
+        check(lambda x, v=limit: BEYOND[name](x, v), x, ulps=0)
+        check(lambda x, v=limit: BEYOND[name](x / 2, v), x / 2**16, ulps=1)  # at a finer scale
+
+
+@pytest.mark.parametrize("beyond", [1 << 47, (1 << 62) + 1, -(1 << 63)])
+@pytest.mark.parametrize("name", ["gt", "le", "eq"])
+def test_integers_beyond_every_secret_decide(name, beyond):
+    limit = torch.tensor(beyond)
+    check(lambda v: BEYOND[name](v, limit), torch.tensor([1 << 40, -3, 0]), gradients=False)
+    check(lambda v: BEYOND[name](v, limit), on_grid(3), gradients=False)
+
+
+@pytest.mark.parametrize("fn", [torch.maximum, lambda x, v: x.clamp(min=v), torch.fmax])
+def test_a_result_beyond_every_secret_is_refused(fn):
+    x = mpctensor.encrypt(torch.zeros(2))
+    with pytest.raises(EncodingError, match=r"2\*\*46"):
+        fn(x, torch.tensor(2.0**46))
+    with pytest.raises(EncodingError, match="NaN"):
+        fn(x, torch.tensor(float("nan")))
+
+
+def test_infinity_is_where_fills_of_it_are():
+    mask = torch.tensor([True, False])
+    for huge in (float("inf"), -float("inf")):
+        check(lambda x, h=huge: x.masked_fill(mask, h) == h, on_grid(2))

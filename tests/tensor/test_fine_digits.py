@@ -29,6 +29,14 @@ def test_large_values(name):
     check(function, x, ulps=16, grad_ulps=16)
 
 
+def test_steep_slopes_of_small_gradients():
+    """Of p = 1/2 the norm's gradient is small, and its slope large where an element is small."""
+    for seed in range(4):
+        x = on_grid(4, 6, low=-3, high=3, seed=seed)
+        x[:, 0] = on_grid(4, low=-0.01, high=0.01, seed=seed)
+        check(lambda x: F.normalize(x, 0.5), x, ulps=4, grad_ulps=16)
+
+
 @pytest.mark.simulated
 def test_a_product_with_a_quotient_takes_two_rounds():
     x, y = mpctensor.encrypt(LARGE), mpctensor.encrypt(LARGE.flip(0))

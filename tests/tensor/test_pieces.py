@@ -31,7 +31,23 @@ def test_rrelu_draws_slopes_between_its_bounds():
 def test_xlogy(secret):
     x = on_grid(4, 5)
     x[0] = 0
-    check(torch.xlogy, x, on_grid(4, 5, low=0.25, high=3), secret=secret, ulps=16, grad_ulps=32)
+    y = on_grid(4, 5, low=0.25, high=3)
+    check(torch.xlogy, x, y, secret=secret, ulps=16, grad_ulps=32)
+    check(torch.special.xlog1py, x, y - 1, secret=secret, ulps=16, grad_ulps=32)
+
+
+@pytest.mark.parametrize("fn", [torch.xlogy, torch.special.xlog1py])
+def test_xlogy_of_numbers(fn):
+    x = on_grid(4, 5, low=0.25, high=3)
+    check(lambda x: fn(x, 2.5), x, ulps=8)
+    check(lambda x: fn(0.5, x), x, ulps=8)
+    check(lambda x: fn(x, 3), (x * 8).long(), ulps=8 * 24, gradients=False)
+    check(lambda x: fn(0, x), x - 0.25, ulps=0, gradients=False)  # 0 log(0), too
+
+
+def test_xlog1py_of_little():
+    tiny = torch.tensor([1e-6, -3e-5, 2e-3])
+    check(lambda x: torch.special.xlog1py(x, tiny), torch.tensor([1000.0, 50.0, 3.0]), ulps=4)
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -128,6 +128,9 @@ FLOATS = {
     "per cent": lambda: operator.mod("%.2f", half()),
     "pad": lambda: F.pad(ones(4), (0, 1), value=half()),
 }
+CLIPPING = {
+    "max_norm": lambda: nn.utils.clip_grad_norm_([nn.Parameter(ones(4))], half()),
+}
 BRANCHES = {
     "if": lambda: 1 if half() else 0,
     "while": lambda: _while(half()),
@@ -138,7 +141,11 @@ BRANCHES = {
     "in a list": lambda: two() in [1, 2],
     "dropout": lambda: F.dropout(ones(4), half()),
     "nn.Dropout": lambda: nn.Dropout(half()),
+}
+OPTIMIZERS = {
     "lr": lambda: torch.optim.SGD([ones(4).requires_grad_()], lr=half()),
+    "Adam": lambda: torch.optim.Adam([ones(4).requires_grad_()], lr=half()),
+    "betas": lambda: torch.optim.AdamW([ones(4).requires_grad_()], betas=(half(), 0.9)),
 }
 PLACES = {
     "index_select": lambda: ones(4).index_select(0, two().reshape(1)),
@@ -150,7 +157,7 @@ PLACES = {
 }
 VALUES = {
     "format": lambda: f"{half():.3f}",
-    "numpy": lambda: numpy.sqrt(hidden(4)),
+    "numpy": lambda: numpy.cumsum(hidden(4)),
     "in": lambda: 2 in hidden(4),
 }
 
@@ -169,6 +176,8 @@ WORDS = {
     r"used as an index, a size or in range\(\).*gather.*decrypt": INDICES,
     "used as a plain number.*torch's functions.*decrypt": FLOATS,
     "a branch would show.*torch.where.*decrypt": BRANCHES,
+    "decrypt.*must be public, such as an optimizer's `lr`": OPTIMIZERS,
+    "`max_norm` of clip_grad_norm_.*gradients times": CLIPPING,
     "`(index|mask|quantile|num_classes|one_hot)`.*secret": PLACES,
     "decrypt|stays secret": VALUES,
 }

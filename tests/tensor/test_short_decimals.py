@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import mpctensor
-from tests.plaintext import plain_of
+from tests.plaintext import on_grid, plain_of
 
 BOUND = 2**-12  # relative or absolute, whichever is larger
 
@@ -117,3 +117,12 @@ def test_whole_numbers_beside_floats():
 
 def test_celu_of_large_values():
     check(lambda v: F.celu(v, 1.234), of(1e5, -2.0))
+
+
+def test_fills_that_a_secret_chooses_do_not_wrap_under_factors():
+    x, mask = on_grid(3), torch.tensor([True, False, True])
+    for fn in (
+        lambda v, m: torch.where(m, -1e8, v) / 1.41421 / 57.2958,
+        lambda v, m: v.masked_fill(m, 1e6) * 0.3173 * 0.71717,
+    ):
+        check(fn, x, mask)
