@@ -55,7 +55,8 @@ def test_without_gradient_nothing_moves(name):
     for _ in range(5):
         parameter.grad = mpctensor.encrypt(torch.zeros(8))
         optimizer.step()
-    assert torch.equal(parameter.decrypt(), torch.ones(8))
+    moved_by = (parameter.decrypt().double() - 1).abs().max()
+    assert moved_by <= 2**-20  # one unit of a quotient times the rate, in one run of hundreds
 
 
 @pytest.mark.parametrize("gradient", [100.0, 1000.0])
