@@ -98,12 +98,12 @@ inline Quotient<W> quotient(W x, const Divisor& by) {
   return {low + 1 + less, over + (less & by.d)};
 }
 
-// The same rounded down of a signed x, from the quotient of the unsigned: where x < 0, 2^64 less.
+// The same of a signed x, rounded down: for x < 0 it is -1 - floor((-1 - x) / d).
 template <class W>
-inline Quotient<W> signed_quotient(W x, Quotient<W> q, const Divisor& by) {
-  const W negative = top_mask(x);
-  const W rest = q.rest - (negative & by.rest), less = top_mask(rest);
-  return {q.whole - (negative & by.inverse) + less, rest + (less & by.d)};
+inline Quotient<W> signed_quotient(W x, const Divisor& by) {
+  const W sign = top_mask(x);
+  const Quotient<W> q = quotient(x ^ sign, by);
+  return {q.whole ^ sign, (q.rest ^ sign) + (sign & by.d)};
 }
 
 void wrap_open(const u64* x, u64 offset, const u64* mask, i64 n, u64* plane) {
@@ -188,7 +188,7 @@ void wrap_divide(const WrapTerms& terms, const WrapDivide& divide, const u64* x,
   each_wrap_word(terms, n, [=](const WrapPlanes& planes, auto j, i64 i) {
     using W = decltype(j);
     const W share = at<W>(x + i) + divide.offset;
-    const Quotient<W> q = signed_quotient(share, quotient(share, by), by);
+    const Quotient<W> q = signed_quotient(share, by);
     const W up = ((W{} - q.rest) >> 63) & divide.up;
     const W period = divide.period - below(at<W>(coins + i), divide.threshold);
     const W wraps = bit(planes.own, j) - planes.wrap(j, at<W>(product + i));
@@ -216,10 +216,11 @@ void open_divide_deal(const u64* r, const Divisor& divisor, i64 n, u64* v1, u64*
   const Divisor by = divisor;
   each_word(n, [=](auto zero, i64 i) {
     using W = decltype(zero);
-    const W x = at<W>(r + i);
+    const W x = at<W>(r + i), sign = top_mask(x);
     const Quotient<W> q = quotient(x, by);
+    const W less = top_mask(q.rest - (sign & by.rest));
     put<W>(v1 + i, zero - q.whole);
-    put<W>(v0 + i, zero - signed_quotient(x, q, by).whole);
+    put<W>(v0 + i, (sign & by.inverse) - less - q.whole);  // where x < 0, 2^64 less is divided
   });
 }
 
