@@ -4,7 +4,8 @@ The bound is measured, not quoted: in turns with the kernel and on the same thre
 and writes arrays as long as all that the kernel reads and writes, and `aes` makes as many blocks as
 its streams have, keeping none. The bytes are those of the tensors that a kernel takes and returns;
 the words of its streams follow from its formula and are given by the caller. Nothing else is
-counted: not the formula itself, and not what passes over a block twice while it is in the cache.
+counted: not the formula itself, and not what passes over a block twice while it is in the cache;
+nor fresh memory, whose pages take longer than most kernels: outputs lie where earlier ones did.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ Report = Callable[[str, float, str], None]
 Work = Callable[[], object]
 
 SECONDS = 1.0  # spent on one line
+RECYCLED = 31 << 20  # bytes: below the 32 MB up to which glibc may keep what is freed
 KEY = bytes(range(16))
 
 
@@ -53,6 +55,7 @@ def beside_bound(
 
     words: of all streams that the kernel expands.
     """
+    torch.empty(RECYCLED, dtype=torch.uint8)  # freed at once, and the allocator keeps blocks
     reads, writes, blocks = _words(operands), _words(kernel(*operands)), (words + 1) // 2
     source, out = torch.zeros(reads, dtype=torch.int64), torch.zeros(writes, dtype=torch.int64)
     taken, memory, aes = interleaved(

@@ -18,17 +18,34 @@ namespace mpctensor::ring {
 // Most rows for which the kernels without packing may be asked.
 constexpr int kThinRows = 16;
 
+// first + second, first - second or, with sign 0, first alone: added up while it is packed.
+struct Sum {
+  Source first, second;
+  int sign;
+};
+
+// A product may go to two places at once.
+struct Destination {
+  Target target;
+  Update update;
+};
+
+struct Destinations {
+  Destination each[2];
+  int count;
+};
+
 struct GemmKernels {
   int rows;     // width of an a panel
   int columns;  // width of a b panel
 
   // Packs columns 0 .. count - 1 of g and inner indices (rows of g) 0 .. k - 1 into panels.
-  void (*pack_a)(Source g, int64_t k, int64_t count, uint64_t* panels);
-  void (*pack_b)(Source g, int64_t k, int64_t count, uint64_t* panels);
+  void (*pack_a)(const Sum& g, int64_t k, int64_t count, uint64_t* panels);
+  void (*pack_b)(const Sum& g, int64_t k, int64_t count, uint64_t* panels);
 
   // out = [out +] (+-) product of the a panels of m rows and the one b panel of n columns.
-  void (*multiply)(int64_t k, const uint64_t* a, const uint64_t* b, Target out, int64_t m,
-                   int64_t n, Update update);
+  void (*multiply)(int64_t k, const uint64_t* a, const uint64_t* b, Destinations out, int64_t m,
+                   int64_t n);
 
   // The whole product without packing, for m <= kThinRows: b is read by rows (its columns side by
   // side), or by columns (the inner indices of a and b side by side).
@@ -43,6 +60,16 @@ struct GemmKernels {
 
 // Words of a panel.
 static inline int64_t panel_size(int64_t k, int width) { return (k + k % 2 + 1) * width; }
+
+// The rest of a matrix from row i and column j on.
+template <class T>
+static inline Grid<T> rest(Grid<T> g, int64_t i, int64_t j) {
+  return {g.data, g.row + i, g.col + j};
+}
+
+static inline Sum rest(const Sum& g, int64_t i, int64_t j) {
+  return {rest(g.first, i, j), rest(g.second, i, j), g.sign};
+}
 
 // Whether the offsets lie side by side.
 static inline bool consecutive(const int64_t* offsets, int64_t count) {

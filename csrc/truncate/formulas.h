@@ -8,7 +8,7 @@ namespace mpctensor::truncate {
 // Division of any 64-bit number by d >= 2 without a division: floor(x inverse / 2^64) is the
 // quotient or one less, because inverse = floor(2^64 / d).
 struct Divisor {
-  std::uint64_t d, inverse;
+  std::uint64_t d, inverse, rest;  // 2^64 = inverse d + rest
 
   explicit Divisor(std::uint64_t d);
 };

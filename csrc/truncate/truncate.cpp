@@ -41,7 +41,9 @@ void for_each_wrap(const Wrap& wrap, std::int64_t n, int threads, F f) {
 }  // namespace
 
 Divisor::Divisor(u64 d)
-    : d(d), inverse(static_cast<u64>((static_cast<unsigned __int128>(1) << 64) / d)) {}
+    : d(d),
+      inverse(static_cast<u64>((static_cast<unsigned __int128>(1) << 64) / d)),
+      rest(-(inverse * d)) {}
 
 u64 offset_of(u64 d) { return (kOffset + d / 2) / d * d; }
 
@@ -82,8 +84,8 @@ void wrap_divide(const Wrap& wrap, const u64* x, u64 d, const u64* coins, std::i
   const Formulas& use = formulas();
   const bool first = wrap.party == 0;
   const Divisor by(d);
-  const u64 offset = first ? offset_of(d) : 0, rest = -(by.inverse * d);
-  const u64 threshold = static_cast<u64>((static_cast<unsigned __int128>(rest) << 64) / d);
+  const u64 offset = first ? offset_of(d) : 0;
+  const u64 threshold = static_cast<u64>((static_cast<unsigned __int128>(by.rest) << 64) / d);
   const WrapDivide divide{by, offset, u64{!first}, offset / d, by.inverse, threshold};
   for_each_wrap(wrap, n, threads, [&](const WrapTerms& terms, Block at) {
     use.wrap_divide(terms, divide, x + at.element, coins + at.element, at.elements,

@@ -86,6 +86,26 @@ def test_threads_do_not_change_the_result(
     assert same_on_one_and_two_threads(lambda: kernels.matmul(a, b))
 
 
+@pytest.mark.parametrize("m, k, n", [(640, 640, 640), (641, 643, 645), (642, 1302, 646)])
+def test_products_by_quadrants(m: int, k: int, n: int) -> None:
+    a, b, out = words(m, k), words(k, n), words(m, n)
+    expected = a @ b
+    assert torch.equal(kernels.matmul(a, b), expected)
+    update = kernels.matmul(a, b, out.clone(), accumulate=True, negate=True)
+    assert torch.equal(update, out - expected)
+    assert same_on_one_and_two_threads(lambda: kernels.matmul(a, b))
+
+
+def test_products_by_quadrants_of_strided_operands() -> None:
+    a, b = words(2, 650, 660).transpose(1, 2)[:, 4:], words(1301, 700)[::2, 20:]
+    out = words(2, 656, 680)
+    expected = a @ b[:650]
+    assert torch.equal(kernels.matmul(a, b[:650], out, negate=True), -expected)
+    assert torch.equal(kernels.matmul(a, b[:650].t().contiguous().t()), expected)
+    pair = torch.stack([b[:650], b[1:]])
+    assert torch.equal(kernels.matmul(a, pair), a @ pair)
+
+
 def test_extreme_words() -> None:
     extremes = torch.tensor([0, 1, -1, 2**63 - 1, -(2**63), 2**32, 2**32 - 1, -(2**32)])
     a = extremes.repeat(8, 1) + torch.arange(8)[:, None]
