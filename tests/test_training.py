@@ -228,8 +228,9 @@ def test_cost_of_a_training_step() -> None:
     expected = 8 * opened + 98 * activations // 8
     truncated = 2 * weights + 4 * (activations + batch * outputs)  # at most; one bit an element
     assert expected <= second.bytes_sent <= expected + truncated // 8 + 8
-    # The data set is opened at the first step alone; fresh weights need no truncation there.
-    truncated_later = weights // 8
+    # The data set is opened at the first step alone; fresh weights need no truncation there. The
+    # second step truncates them for its products, and after the update for the next step's.
+    truncated_later = 2 * weights // 8
     assert first.bytes_sent - second.bytes_sent == 8 * x.numel() - truncated_later
     assert second.rounds <= 20
     # An element's share of dealing: a product 8 bytes, ReLU 69, its backward step 8, truncation 2.
