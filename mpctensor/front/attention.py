@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..ops.operands import room_for_fill
 from ..ops.registry import front
 from ..tensor import SharedTensor, unwrap
+from .public import as_secret
 
 
 @front(F.scaled_dot_product_attention)
@@ -93,7 +94,9 @@ def _with_null_key(call: dict[str, Any]) -> bool:
         of_queries = torch.zeros(len(query), len(key), dtype=query.dtype)
     if of_keys is not None:
         call["key_padding_mask"] = _additive(of_keys, lowest, query.dtype)[0]
-    call["attn_mask"] = _additive(of_queries, lowest, query.dtype)[0] - lowest / 2
+    like = next(v for v in call.values() if isinstance(v, SharedTensor))
+    additive = as_secret(_additive(of_queries, lowest, query.dtype)[0], like)  # exact so far away
+    call["attn_mask"] = additive - lowest / 2
     call.update(add_zero_attn=True, is_causal=False)
     return True
 

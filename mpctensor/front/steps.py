@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
 from torch.optim.optimizer import (
     Optimizer,
     register_optimizer_step_post_hook,
@@ -63,7 +64,9 @@ def _can_be_joined(group: dict[str, Any]) -> bool:
     """Whether torch is free to choose, and would choose one parameter after the other."""
     free = group.get("foreach", False) is None and not group.get("fused")
     secret = all(isinstance(parameter, SharedTensor) for parameter in group["params"])
-    return free and secret and not group.get("differentiable")
+    settings = (group.get("lr"), *group.get("betas", ()))
+    plain = not any(isinstance(value, Tensor) for value in settings)  # else torch refuses
+    return free and secret and plain and not group.get("differentiable")
 
 
 def _secrets(optimizer: Optimizer) -> Iterator[SharedTensor]:

@@ -190,7 +190,7 @@ def term(like: Share, value: Any, *, saturate: bool = True) -> Share:
         return value
     tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=_plain_dtype(value))
     if not tensor.is_floating_point():
-        if like.unit == 1 or not bool((tensor.abs() >= LARGE_FILL).any()):
+        if like.unit == 1 or not bool((tensor.double().abs() >= LARGE_FILL).any()):
             return mpc.constant(like.session, tensor)
         tensor = tensor.double()  # what is large beside floats rests, or is refused, as a float is
     unit = like.unit if like.unit > 1 else like.session.unit
@@ -217,8 +217,7 @@ def compared(like: Share, value: Any, below: bool = True, above: bool = True) ->
     number = scalar(value)
     tensor = value if number is None else torch.tensor(number, dtype=_plain_dtype(number))
     end = end_of_range(like, tensor.dtype)
-    if isinstance(end, float):
-        tensor = tensor.double()
+    tensor = tensor.double() if isinstance(end, float) else tensor.long()
     filled = like.facts.filled and isinstance(end, float)
     held = tensor.clamp(-end if below else None, end if above else None)
     return term(like, torch.where(tensor.abs() >= INFINITE, tensor, held) if filled else held)

@@ -218,7 +218,7 @@ def _quotient(x: Any, y: Share) -> Share:
     number = None if isinstance(x, Share) else scalar(x)
     if number is not None:
         return _inverse(y, number)
-    if isinstance(x, Tensor) and bool((x.abs() >= LARGE_NUMERATOR).any()):
+    if isinstance(x, Tensor) and bool((x.double().abs() >= LARGE_NUMERATOR).any()):
         return _of_large(x, y)
     keep, fine = torch.is_grad_enabled(), _in_backward()  # torch's gradient divides by y again
     out = mpc.divide(as_float(factor(y, x)), y, is_nonnegative(y), keep, fine)

@@ -291,3 +291,20 @@ def test_secret_float_mask_of_fills():
     hidden = mpctensor.encrypt((~NONE).float()) * torch.finfo(torch.float32).min
     got = F.scaled_dot_product_attention(*map(mpctensor.encrypt, (Q, K, V)), hidden)
     assert_close(got.decrypt(), F.scaled_dot_product_attention(Q, K, V, NONE), 32)
+
+
+@pytest.mark.parametrize("padding", [None, "secret", "plain"])
+def test_biases_of_scores_beside_masks_that_may_hide_every_key(padding):
+    torch.manual_seed(0)
+    model, x = nn.MultiheadAttention(4, 2, batch_first=True), torch.randn(1, 4, 4)
+    bias = torch.randn(4, 4)
+    hidden = torch.tensor([[False, False, True, False]])
+    secret, held = mpctensor.encrypt(copy.deepcopy(model)), mpctensor.encrypt(x)
+    if padding is None:
+        bias[3] = -torch.inf
+        hidden = None
+    given = mpctensor.encrypt(hidden) if padding == "secret" else hidden
+    got = secret(held, held, held, attn_mask=bias, key_padding_mask=given)[1].decrypt()
+    plain = None if hidden is None else torch.zeros(1, 4).masked_fill(hidden, -torch.inf)
+    expected = model(x, x, x, attn_mask=bias, key_padding_mask=plain)[1].nan_to_num()
+    assert_close(got, expected.detach(), 8)

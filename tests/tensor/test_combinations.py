@@ -95,3 +95,24 @@ def test_squares_added_up_in_place_keep_their_digits(value, foreach):
     expected = value**0.5 * gradient.abs()
     assert torch.allclose(m.sqrt().decrypt()[1:], expected[1:], rtol=0.03, atol=0)
     assert value < 1 or torch.allclose(m.sqrt().decrypt(), expected, rtol=0.03, atol=0)
+
+
+BESIDE = {
+    "add": torch.add,
+    "div": torch.div,
+    "greater": torch.gt,
+    "maximum": torch.maximum,
+    "cat": lambda x, y: torch.cat([x, y]),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int8, torch.int32])
+def test_plain_tensors_of_small_dtypes(name, dtype):
+    function, plain = BESIDE[name], torch.tensor([1, 0, 1]).to(dtype)
+    for x in (torch.tensor([1.5, -2.0, 0.25]), torch.tensor([2, -3, 1])):
+        for first, second in ((x, plain), (plain, x)):
+            if name == "div":
+                first, second = plain, x
+            got = function(*(mpctensor.encrypt(v) if v is x else v for v in (first, second)))
+            assert_close(got.decrypt(), function(first, second), 4)

@@ -265,3 +265,12 @@ def test_muon_turns_matrices():
 
     got, expected = stepped(mpctensor.encrypt), stepped(lambda t: t)
     assert (got - expected).norm() < 0.06 * expected.norm()
+
+
+def test_a_rate_that_is_a_tensor():
+    with mpctensor.init():
+        weight = mpctensor.encrypt(nn.Parameter(torch.ones(2)))
+        optimizer = torch.optim.Adam([weight], lr=torch.tensor(0.125))
+        weight.grad = mpctensor.encrypt(torch.ones(2))
+        optimizer.step()
+        assert torch.allclose(weight.decrypt(), torch.full((2,), 0.875), atol=1e-3)
