@@ -251,6 +251,8 @@ def make_request(options: argparse.Namespace) -> int:
     check_available()
     key_path = options.key or _own_files(config_path(options), options.name).key
     out = options.out or key_path.with_suffix(".csr")
+    if out.exists() and b"CERTIFICATE REQUEST" not in out.read_bytes():
+        raise UsageError(f"{out} is no certificate request and would be lost; name another --out")
     if key_path.exists() and not options.new_key:
         key = load_key(key_path)
         print(f"{key_path}: the key that is there is used (--new-key makes another)")

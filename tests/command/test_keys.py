@@ -102,6 +102,15 @@ def test_a_private_key_never_travels(tmp_path: Path) -> None:
     assert handshake(alice, james) == ("james", "alice")
 
 
+@pytest.mark.parametrize("file", ["alice.key", "alice.pem"])
+def test_a_request_takes_the_place_of_no_other_file(tmp_path: Path, file: str) -> None:
+    config, there = init(tmp_path, "alice", "bob"), tmp_path / file
+    before = there.read_bytes()
+    asked = ["keys", "request", "alice", "--config", str(config), "--out", str(there)]
+    assert main(asked) != 0 and main([*asked, "--new-key"]) != 0
+    assert there.read_bytes() == before and not (tmp_path / "alice.new.key").exists()
+
+
 def test_a_request_uses_the_key_that_is_there(tmp_path: Path) -> None:
     config = init(tmp_path, "alice", "bob")
     before = (tmp_path / "alice.key").read_bytes()
