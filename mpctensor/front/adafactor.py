@@ -21,6 +21,7 @@ from torch.optim.optimizer import (
 )
 
 from ..tensor import SharedTensor
+from .optimizers import secret_parameters
 
 NEGLIGIBLE = 2.0**-20  # means of squares have 42 fractional bits
 _hidden: dict[int, list[tuple[Tensor, Tensor]]] = {}  # by optimizer: gradients during its step
@@ -28,7 +29,10 @@ _hidden: dict[int, list[tuple[Tensor, Tensor]]] = {}  # by optimizer: gradients 
 
 def _before(optimizer: Optimizer, args: Sequence[Any], kwargs: Any) -> Any:
     """Take the step of the secret parameters, and hide their gradients from torch's."""
-    if not isinstance(optimizer, torch.optim.Adafactor) or not _secrets(optimizer):
+    if not isinstance(optimizer, torch.optim.Adafactor):
+        return None
+    secrets = secret_parameters(optimizer)
+    if not secrets:
         return None
     closure = args[1] if len(args) > 1 else kwargs.get("closure")
     if closure is not None:
@@ -39,7 +43,7 @@ def _before(optimizer: Optimizer, args: Sequence[Any], kwargs: Any) -> Any:
         for group in optimizer.param_groups:
             _update_group(optimizer, group)
     _show(optimizer)  # of a step that did not reach its end
-    _hidden[id(optimizer)] = [(p, p.grad) for p in _secrets(optimizer) if p.grad is not None]
+    _hidden[id(optimizer)] = [(p, p.grad) for p in secrets if p.grad is not None]
     for parameter, _ in _hidden[id(optimizer)]:
         parameter.grad = None
     return (optimizer,), {"closure": closure}
@@ -53,11 +57,6 @@ def _show(optimizer: Optimizer) -> None:
     """Give hidden gradients back."""
     for parameter, gradient in _hidden.pop(id(optimizer), ()):
         parameter.grad = gradient
-
-
-def _secrets(optimizer: Optimizer) -> list[SharedTensor]:
-    groups = optimizer.param_groups
-    return [p for group in groups for p in group["params"] if isinstance(p, SharedTensor)]
 
 
 def _update_group(optimizer: torch.optim.Adafactor, group: dict[str, Any]) -> None:

@@ -25,15 +25,16 @@ _BRANCHING = {
 def _refuse_branching(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
     """Raise UnsupportedOperationError for an optimizer of secrets that needs their values."""
     for kind, reason in _BRANCHING.items():
-        if isinstance(optimizer, kind) and _holds_secrets(optimizer):
+        if isinstance(optimizer, kind) and secret_parameters(optimizer):
             raise UnsupportedOperationError(
                 f"torch.optim.{kind.__name__} cannot train secret parameters, because {reason}"
             )
 
 
-def _holds_secrets(optimizer: Optimizer) -> bool:
+def secret_parameters(optimizer: Optimizer) -> list[SharedTensor]:
+    """The secret ones among an optimizer's parameters, in its order."""
     groups = optimizer.param_groups
-    return any(isinstance(p, SharedTensor) for group in groups for p in group["params"])
+    return [p for group in groups for p in group["params"] if isinstance(p, SharedTensor)]
 
 
 @front(torch._amp_foreach_non_finite_check_and_unscale_)

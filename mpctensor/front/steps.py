@@ -7,7 +7,6 @@ parameters that stood in a product before are truncated for the next one, in one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ from torch.optim.optimizer import (
 
 from .. import protocols as mpc
 from ..tensor import SharedTensor
+from .optimizers import secret_parameters
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ _running: dict[int, _Step] = {}  # by optimizer
 def _before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
     _restore(optimizer)  # after a step that did not reach its end
     groups = [group for group in optimizer.param_groups if _can_be_joined(group)]
-    factors = [p for p in _secrets(optimizer) if mpc.is_fitted(p._share)]
+    factors = [p for p in secret_parameters(optimizer) if mpc.is_fitted(p._share)]
     _running[id(optimizer)] = _Step(groups, factors)
     for group in groups:
         group["foreach"] = True
@@ -67,11 +67,6 @@ def _can_be_joined(group: dict[str, Any]) -> bool:
     settings = (group.get("lr"), *group.get("betas", ()))
     plain = not any(isinstance(value, Tensor) for value in settings)  # else torch refuses
     return free and secret and plain and not group.get("differentiable")
-
-
-def _secrets(optimizer: Optimizer) -> Iterator[SharedTensor]:
-    for group in optimizer.param_groups:
-        yield from (p for p in group["params"] if isinstance(p, SharedTensor))
 
 
 register_optimizer_step_pre_hook(_before)
