@@ -23,8 +23,8 @@ def preprocess(steps: int = 1, *, path: str | os.PathLike[str] | None = None) ->
     deal ahead. path: a new file at the party that receives corrections; all is dealt to it before
     the block ends, and read back step by step: the offline phase. Each correction is used once,
     and the file goes with the session. In a simulated session there is nothing to wait for, and
-    this does nothing. Raises SessionError where steps is below 1, and before the step where the
-    file is there already, or its folder is not.
+    this does nothing. Raises SessionError where steps is below 1, and before the step where no new
+    file can be made at `path`.
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise SessionError(f"`steps` is {steps!r}; use a whole number from 1")

@@ -64,7 +64,7 @@ class RemoteProvider:
         self._closed = False
         self._change = threading.Condition()
         self._heard = monotonic()  # when corrections came last
-        self._error: SessionError | OSError | None = None
+        self._error: SessionError | None = None
         channel.wait_forever()
         threading.Thread(target=self._receive, daemon=True).start()
 
@@ -122,7 +122,7 @@ class RemoteProvider:
         try:
             while True:
                 self._receive_one()
-        except (SessionError, OSError) as error:  # OSError: of a file that takes corrections
+        except SessionError as error:
             with self._change:
                 self._error = error
                 self._change.notify_all()

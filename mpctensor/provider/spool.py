@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,30 +13,47 @@ from torch import Tensor
 
 from ..errors import SessionError
 from ..network import bytes_of
+from ..network.identity import why
+
+Name = str | os.PathLike[str]
 
 
-def check_new(path: str | os.PathLike[str]) -> None:
-    """Raise SessionError where no new file can be made: something is there, or no folder is."""
-    if not Path(path).parent.is_dir():
-        raise SessionError(f"`path` is {path!s}, in a folder that does not exist: make it")
-    if os.path.lexists(path):
-        raise SessionError(f"`path` is {path!s}, which exists: name a new file")
+def check_new(path: Name) -> None:
+    """Raise SessionError where no new file can be made: makes it, and removes it again."""
+    os.close(_made(path))
+    os.unlink(path)
+
+
+def _made(path: Name) -> int:
+    """A new file's descriptor."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    except (OSError, ValueError, TypeError) as error:  # ValueError: of a name that cannot be one
+        raise SessionError(f"`path` is {str(path)!r}, {_obstacle(path, error)}") from error
+
+
+def _obstacle(path: Name, error: Exception) -> str:
+    """What keeps a file from being made, and the way out."""
+    if isinstance(error, FileExistsError):
+        return "which exists: name a new file"
+    if isinstance(error, FileNotFoundError) and not os.path.isdir(os.path.dirname(path) or "."):
+        return "in a folder that does not exist: make it"
+    return (
+        f"where no file can be made ({why(error)}): name a new file, in a folder that this process"
+        " may write to"
+    )
 
 
 class Spool:
     """A file of tensors. It is this party's secret, and removed at the end.
 
     Threads may keep, read back and close at once: after the end of a session the number of its
-    descriptor may be another file's.
+    descriptor may be another file's. Raises SessionError where no new file can be made.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        try:
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        except (FileNotFoundError, FileExistsError):
-            check_new(self.path)
-            raise
+    def __init__(self, path: Name) -> None:
+        self._descriptor = _made(path)
+        self.path = Path(os.fsdecode(path)).absolute()
         self._end = 0
         self._closed = False
         self._lock = threading.Lock()
@@ -43,15 +61,23 @@ class Spool:
     def keep(self, tensors: Sequence[Tensor]) -> Callable[[], list[Tensor]]:
         """Append tensors (int64, contiguous); calling the result reads them back.
 
-        Both raise SessionError once the file is closed.
+        Both raise SessionError once the file is closed, and where the system refuses.
         """
-        with self._lock:
+        with self._lock, self._told("written", "make room there, or have fewer steps dealt ahead"):
             places = [(self._append(tensor), tensor.shape) for tensor in tensors]
         return lambda: self._read_all(places)
 
     def _read_all(self, places: Sequence[tuple[int, torch.Size]]) -> list[Tensor]:
-        with self._lock:
+        with self._lock, self._told("read", "what was dealt ahead is lost; start again"):
             return [self._read(offset, shape) for offset, shape in places]
+
+    @contextmanager
+    def _told(self, done: str, advice: str) -> Iterator[None]:
+        """Where the system refuses, say what file could not be used, and what to do."""
+        try:
+            yield
+        except OSError as error:
+            raise SessionError(f"{self.path} cannot be {done}: {why(error)}; {advice}") from error
 
     def _check_open(self) -> None:
         if self._closed:

@@ -57,7 +57,8 @@ def main(path: str) -> None:
     if provider is not None:
         open(path + ".there", "w").close()
         folder = os.path.dirname(path)
-        for bad in (path + ".there", folder, os.path.join(folder, "none", "ahead")):
+        nowhere = os.path.join(folder, "none", "ahead")
+        for bad in (path + ".there", folder, nowhere, "/proc/ahead", "a" * 300, "a\0b", ""):
             try:
                 with mpc.preprocess(path=bad):
                     refused.append("the step has begun")
@@ -73,6 +74,15 @@ def main(path: str) -> None:
     }
     session.close()
     print(json.dumps({**result, "left": os.path.exists(path)}))
+
+
+def refused() -> None:
+    """A step whose corrections cannot be kept."""
+    with mpc.init():
+        x = mpc.encrypt(torch.ones(3))
+        with mpc.preprocess(path="/proc/ahead.bin"):
+            print("begun", flush=True)
+            (x * x).decrypt()
 
 
 def wire() -> None:
@@ -99,4 +109,5 @@ def wire() -> None:
 
 
 if __name__ == "__main__":
-    wire() if sys.argv[1] == "wire" else main(sys.argv[1])
+    others = {"wire": wire, "refused": refused}
+    others.get(sys.argv[1], lambda: main(sys.argv[1]))()

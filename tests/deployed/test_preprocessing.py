@@ -33,10 +33,18 @@ def test_what_is_kept_does_not_grow(found):
 def test_an_offline_phase(found):
     bob = found["bob"]
     assert bob["offline"] == 0 and bob["mode"] == 0o600 and not bob["left"]
-    there, folder, nowhere = bob["refused"]
+    there, folder, nowhere, *impossible = bob["refused"]
     assert "exists: name a new file" in there and "exists: name a new file" in folder
     assert "in a folder that does not exist: make it" in nowhere
+    assert len(impossible) == 4 and all("no file can be made" in said for said in impossible)
     assert found["alice"]["loss"] == bob["loss"]
+
+
+def test_a_path_that_cannot_be_is_refused_before_the_step_and_told_to_the_others(tmp_path):
+    out = run(tmp_path, ahead.__file__, "refused")
+    said = "`path` is '/proc/ahead.bin', where no file can be made (no such file or directory)"
+    assert f"SessionError: {said}" in out["bob"][2] and not out["bob"][1]
+    assert f"PeerError: bob gave up: {said}" in out["alice"][2]
 
 
 def test_bytes_on_the_wire_are_those_counted(tmp_path):
