@@ -62,14 +62,13 @@ def _reachable(member: Member, identity: Identity | None, answers: dict[str, Any
         advice = "correct the address in parties.toml, or this machine's name service"
         return fail(member.name, f"{where} does not resolve: {why(error)}", advice)
     try:
-        socket.create_connection(member.address, timeout=PATIENCE).close()
+        if identity is None:
+            socket.create_connection(member.address, PATIENCE).close()
+            return warn(member.name, f"somebody listens at {where}", "who, is checked with --as")
+        answers[member.name] = probe(identity, member.address, member.name, PATIENCE)
     except OSError as error:
         advice = "fine while it is not running; else is the port open in every firewall between?"
         return warn(member.name, f"nobody listens at {where}: {why(error)}", advice)
-    if identity is None:
-        return warn(member.name, f"somebody listens at {where}", "who, is checked with --as")
-    try:
-        answers[member.name] = probe(identity, member.address, member.name)
     except MPCError as error:
         return fail(member.name, str(error), "who listens there must be who parties.toml says")
     return ok(member.name, f"answers at {where}, and proves its name")

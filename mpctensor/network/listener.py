@@ -133,18 +133,19 @@ class Listener:
         with self._lock:
             now = monotonic()
             for guest in [guest for guest in self._guests if guest.until <= now]:
-                self._dismiss(guest, f"it took longer than {PATIENCE:g} s")
+                late = "it" if guest.half is None else "the other half"
+                self._dismiss(guest, f"{late} took longer than {PATIENCE:g} s")
             return min((guest.until - now for guest in self._guests), default=None)
 
     def _dismiss(self, guest: _Guest, reason: str) -> None:
         """Make a guest leave. The lock is held."""
         guest.dismissed = reason
         self._guests.remove(guest)
-        if guest.half is not None:
-            del self._halves[guest.half]
         cut(guest.connection)
         if guest.half is not None:
+            del self._halves[guest.half]
             guest.connection.close()
+            self._note(f"{guest.half[0]}: half of its call came, but {reason}")
 
     def _release(self, guest: _Guest) -> None:
         with self._lock:

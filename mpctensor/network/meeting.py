@@ -46,13 +46,15 @@ def dial(
         sleep(PAUSE)
 
 
-def probe(me: Identity, address: Address, peer: str) -> dict[str, Any]:
+def probe(me: Identity, address: Address, peer: str, patience: float = PATIENCE) -> dict[str, Any]:
     """Ask a member that listens how it is: {"time": seconds since 1970, "release": of mpctensor}.
 
-    Raises PeerError where nobody answers, or somebody else does.
+    patience: seconds for the connection. Raises OSError where nobody listens, PeerError where
+    nobody answers, or somebody else does.
     """
     line = _Line.to(me, address, peer)
-    connection, answer = line.ask({"direction": "probe"}, monotonic() + PATIENCE)
+    connection = socket.create_connection(address, patience)
+    connection, answer = line.introduce(connection, {"direction": "probe"}, monotonic() + PATIENCE)
     connection.close()
     return answer
 
@@ -88,11 +90,16 @@ class _Line:
         return cls(me.name, peer, address, me.context(server=False))
 
     def ask(self, said: dict[str, Any], until: float) -> tuple[socket.socket, dict[str, Any]]:
-        """A connection to the member, which has proved its name, and its answer to what is said.
+        """A connection to the member and its answer; see `introduce`."""
+        return self.introduce(self._connected(until), said, until)
+
+    def introduce(
+        self, connection: socket.socket, said: dict[str, Any], until: float
+    ) -> tuple[socket.socket, dict[str, Any]]:
+        """The connection, once the member has proved its name, and its answer to what is said.
 
         Raises PeerError where nobody answers until then, somebody else does, or it refuses.
         """
-        connection = self._connected(until)
         try:
             connection.settimeout(max(0.1, min(PATIENCE, until - monotonic())))
             connection = begin_tls(connection, self.context)

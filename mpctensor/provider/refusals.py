@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
-MOST = 20  # lines in a span
+MOST = 20  # lines within any SPAN
 SPAN = 60.0  # seconds
 
 
 class Refusals:
-    """Passes lines on to a log, and counts what is too much for it. Threads may share it."""
+    """Passes lines on to a log, and counts what is too much for it. Threads may share it.
+
+    A count is told, in a line of its own, as soon as there is room for one.
+    """
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
-        self._begun = monotonic()
-        self._said = self._unsaid = 0
+        self._times: deque[float] = deque(maxlen=MOST)  # when the last lines were told
+        self._untold = 0
+        self._alarm: threading.Timer | None = None  # set while there is a count to tell
         self._lock = threading.Lock()
 
     def say(self, line: str) -> None:
         """A line about one caller, told or counted."""
         with self._lock:
-            if monotonic() - self._begun >= SPAN:
-                self._settle()
-            self._said += 1
-            if self._said <= MOST:
-                self._log(f"refused {line}")
-            else:
-                self._unsaid += 1
+            wait = self._wait()
+            if self._alarm is None and wait <= 0:
+                return self._tell(line)
+            self._untold += 1
+            if self._alarm is None:
+                self._alarm = threading.Timer(wait, self.settle)
+                self._alarm.daemon = True
+                self._alarm.start()
 
-    def close(self) -> None:
-        """Tell how many were counted since."""
+    def settle(self) -> None:
+        """Tell at once how many were counted."""
         with self._lock:
-            self._settle()
+            if self._alarm is not None:
+                self._alarm.cancel()
+                self._tell(f"{self._untold} more")
+                self._alarm, self._untold = None, 0
 
-    def _settle(self) -> None:
-        if self._unsaid:
-            self._log(f"refused {self._unsaid} more callers")
-        self._begun, self._said, self._unsaid = monotonic(), 0, 0
+    def _wait(self) -> float:
+        """Seconds until the log takes another line."""
+        return self._times[0] + SPAN - monotonic() if len(self._times) == MOST else 0.0
+
+    def _tell(self, line: str) -> None:
+        self._times.append(monotonic())
+        self._log(f"refused {line}")

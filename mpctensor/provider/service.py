@@ -67,7 +67,7 @@ class Service:
     def close(self) -> None:
         """Take no more sessions and end those that run."""
         self._listener.close()
-        self._refusals.close()
+        self._refusals.settle()
         with self._lock:
             waiting = [caller for some in self._gathering.values() for caller in some.values()]
             running = list(self._running.values())

@@ -15,6 +15,7 @@ from mpctensor.command.installation import check_installation
 from mpctensor.command.throwaway import deployment
 from mpctensor.deployment import Config, load
 from mpctensor.network import Identity, Listener, listener
+from mpctensor.provider import Service
 
 
 @pytest.fixture
@@ -85,6 +86,25 @@ def test_all_is_well(config: Config, examine: Examine) -> None:
     assert "proves its name" in rows["james"]
     assert "within 60 s of james" in rows["clock"]
     assert "in 365 days" in rows["expiry"] or "in 364 days" in rows["expiry"]
+
+
+def test_the_provider_hears_nothing_that_it_would_call_refused(
+    config: Config, examine: Examine
+) -> None:
+    lines: list[str] = []
+    james = config.identity("james")
+    service = Service(
+        *(james, config.provider.address, config.names), timeout=10, startup=10, log=lines.append
+    )
+    try:
+        assert "proves its name" in examine("alice")[1]["james"]
+        with socket.create_connection(config.provider.address, timeout=20) as stranger:
+            stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            while stranger.recv(1):
+                pass
+    finally:
+        service.close()
+    assert len(lines) == 1, "of the stranger, who came later"
 
 
 def test_nobody_listens(config: Config, examine: Examine) -> None:

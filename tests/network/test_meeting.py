@@ -69,6 +69,10 @@ def test_probe_tells_time_and_release(config: Config, james: Listener) -> None:
     assert answer["release"] == VERSION
     with pytest.raises(PeerError, match="answers as 'james', not as 'bob'"):
         probe(config.identity("alice"), (HOST, james.port), "bob")
+    with socket.create_server((HOST, 0)) as bound:
+        port = bound.getsockname()[1]
+    with pytest.raises(ConnectionRefusedError):  # at once: a call would be tried again
+        probe(config.identity("alice"), (HOST, port), "james")
 
 
 def test_a_refusal_says_why(config: Config, james: Listener) -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from mpctensor.errors import PeerError, SessionError
-from mpctensor.network import Identity, Kind, dial
-from mpctensor.network.introduction import write
+from mpctensor.network import Identity, Kind, dial, listener, probe
+from mpctensor.network.introduction import read, write
 from mpctensor.network.meeting import PROTOCOL
 from mpctensor.provider import (
     Dealer,
@@ -19,14 +19,12 @@ from mpctensor.provider import (
     MaskView,
     Request,
     Service,
-    refusals,
     remote,
     service,
     wire,
 )
 from mpctensor.provider.corrections import receive, wire_size
 from mpctensor.provider.keys import combined
-from mpctensor.provider.refusals import Refusals
 from mpctensor.provider.remote import AHEAD, RemoteProvider, tag
 from mpctensor.provider.spool import Spool
 
@@ -135,17 +133,31 @@ def test_garbage_is_noted_on_one_line_without_what_it_said(james):
     assert "protocol" in james.lines[1] and len(james.lines[2]) < 600
 
 
-def test_a_flood_of_callers_does_not_fill_the_log(monkeypatch):
-    lines: list[str] = []
-    log = Refusals(lines.append)
-    for i in range(1000):
-        log.say(f"caller {i}")
-    assert lines == [f"refused caller {i}" for i in range(refusals.MOST)]
-    monkeypatch.setattr(refusals, "SPAN", 0)
-    log.say("late")
-    assert lines[-2:] == [f"refused {1000 - refusals.MOST} more callers", "refused late"]
-    log.close()
-    assert lines[-1] == "refused late", "nothing is left to tell"
+def test_half_a_call_is_noted(james, monkeypatch):
+    monkeypatch.setattr(listener, "PATIENCE", 0.5)
+    topic = {"parties": list(NAMES), "session": "ab" * 32, "nonce": "cd" * 32, "seed": "ef" * 32}
+    said = {"protocol": PROTOCOL, "from": "alice", "to": "james", "topic": topic}
+    with socket.create_connection(("127.0.0.1", james.port), timeout=20) as half:
+        write(half, {**said, "ticket": "t", "direction": "out"})
+        assert read(half)["welcome"]
+        assert half.recv(1) == b""
+    await_true(lambda: james.lines)
+    came = "refused alice: half of its call came, but the other half took longer than 0.5 s"
+    assert james.lines == [came]
+
+
+def test_a_call_whose_second_half_comes_late_begins_anew(james, monkeypatch):
+    """Nothing of the half that was dropped is in the way."""
+    test_half_a_call_is_noted(james, monkeypatch)
+    monkeypatch.setattr(listener, "PATIENCE", 20)
+    joined(james)
+
+
+def test_a_probe_leaves_no_line(james):
+    probe(Identity("alice"), ("127.0.0.1", james.port), "james")
+    with pytest.raises(PeerError, match="none of the parties"):
+        Call(james, "mallory")
+    assert len(james.lines) == 1, "later than what the probe would have left"
 
 
 def test_a_party_twice(james):
