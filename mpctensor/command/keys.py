@@ -9,7 +9,8 @@ in place (`accept`), so no private key travels.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ..deployment import Config, load
@@ -40,6 +41,7 @@ CA_WARNING = (
     "whoever has {key} can pose as any member: keep it offline or delete it, and never give it to"
     " the provider"
 )
+ONE_DAYS = "until the certificate expires (365), no later than the authority's"
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,10 @@ def make_all(
     if len(set(paths)) < len(paths):
         raise UsageError(f"{config.path} names one file twice")
     check_absent(paths, force)
-    authority = make_authority(ca, ca_key, force=force)
+    own = Validity.of_days(AUTHORITY_DAYS)
+    if validity is not None:
+        own = replace(own, end=max(own.end, validity.end))  # nobody outlives the authority
+    authority = make_authority(ca, ca_key, validity=own, force=force)
     for files in members:
         make_member(authority, files, validity=validity, force=force)
     return members
@@ -143,7 +148,11 @@ def _add_init(inner: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--authority-only", action="store_true", help="members make their own keys (`request`)"
     )
-    _add_validity(parser)
+    _add_validity(
+        parser,
+        "until members' certificates expire (365); the authority's lasts 3650 days, or as long as"
+        " theirs. With --authority-only, until the authority's expires (3650)",
+    )
     parser.set_defaults(work=init)
 
 
@@ -165,7 +174,7 @@ def _add_sign(inner: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("--as", dest="name", metavar="NAME", help="whose it is, where it says else")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the certificate (NAME.pem)")
     _add_authority(parser)
-    _add_validity(parser)
+    _add_validity(parser, ONE_DAYS)
     parser.set_defaults(work=sign)
 
 
@@ -184,7 +193,7 @@ def _add_renew(inner: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME")
     parser.add_argument("--into", type=Path, metavar="DIR", help="a folder for the files")
     _add_authority(parser)
-    _add_validity(parser, force=False)
+    _add_validity(parser, ONE_DAYS, force=False)
     parser.set_defaults(work=renew)
 
 
@@ -194,8 +203,8 @@ def _add_authority(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ca-key", type=Path, metavar="FILE", help="the authority's key")
 
 
-def _add_validity(parser: argparse.ArgumentParser, *, force: bool = True) -> None:
-    parser.add_argument("--days", type=days, default=MEMBER_DAYS, help="until it expires (365)")
+def _add_validity(parser: argparse.ArgumentParser, what: str, *, force: bool = True) -> None:
+    parser.add_argument("--days", type=days, metavar="N", help=what)
     if force:
         parser.add_argument("--force", action="store_true", help="overwrite files")
 
@@ -206,10 +215,11 @@ def init(options: argparse.Namespace) -> int:
     config = _config_or_new(options)
     if options.authority_only:
         ca, ca_key = authority_files(config, options.into)
-        make_authority(ca, ca_key, force=options.force)
+        validity = Validity.of_days(options.days or AUTHORITY_DAYS)
+        make_authority(ca, ca_key, validity=validity, force=options.force)
         print(f"wrote {ca}: give it to every member")
     else:
-        validity = Validity.of_days(options.days)
+        validity = Validity.of_days(options.days or MEMBER_DAYS)
         members = make_all(config, into=options.into, validity=validity, force=options.force)
         ca, ca_key = authority_files(config, options.into)
         print(f"wrote {ca}: give it to every member")
@@ -282,7 +292,7 @@ def sign(options: argparse.Namespace) -> int:
     if config_path(options).exists():
         load(config_path(options)).member(name)
     out = options.out or options.request.with_suffix(".pem")
-    certificate = authority.issue(name, found.public_key(), Validity.of_days(options.days))
+    certificate = authority.issue(name, found.public_key(), _validity(authority, options.days))
     write(out, pem(certificate), PUBLIC, options.force)
     print(f"wrote {out}: {name}'s certificate; send it back")
     print(f"compare with {name} by another way: {fingerprint(found.public_key())}")
@@ -306,11 +316,26 @@ def accept(options: argparse.Namespace) -> int:
 def renew(options: argparse.Namespace) -> int:
     """`mpctensor keys renew`."""
     authority = _authority(options)
+    validity = _validity(authority, options.days)
     config = load(config_path(options))
     for files in [member_files(config, name, options.into) for name in options.names]:
-        make_member(authority, files, validity=Validity.of_days(options.days), force=True)
+        make_member(authority, files, validity=validity, force=True)
         _say_member(files)
     return 0
+
+
+def _validity(authority: Authority, wanted: float | None) -> Validity:
+    """A member's; UsageError where it would outlive the authority's, and not count to its end."""
+    validity = Validity.of_days(wanted or MEMBER_DAYS)
+    end = authority.certificate.not_valid_after_utc
+    if validity.end <= end:
+        return validity
+    left = (end - datetime.now(UTC)).days
+    fewer = f"give --days {left} or fewer, or " if left > 0 else ""
+    raise UsageError(
+        f"{wanted or MEMBER_DAYS:g} days from now the authority's own certificate has expired, on"
+        f" {end:%Y-%m-%d}: {fewer}make a new authority (docs/deployment.md, Rotating certificates)"
+    )
 
 
 def _own_files(config: Path, name: str) -> Files:

@@ -10,6 +10,7 @@ from typing import NoReturn
 from ..starting import CONFIG_VARIABLE, PARTY_VARIABLE
 
 DEFAULT_CONFIG = "parties.toml"
+MOST_DAYS = 36500
 
 
 class UsageError(Exception):
@@ -51,9 +52,14 @@ def add_name(parser: argparse.ArgumentParser, what: str) -> None:
 
 def days(text: str) -> float:
     """A validity in days, for argparse."""
-    value = float(text)
-    if not 0 < value < 36500:
-        raise argparse.ArgumentTypeError(f"{text} is no number of days between 0 and 36500")
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= MOST_DAYS:
+        raise argparse.ArgumentTypeError(
+            f"{text} is not a number of days above 0, and at most {MOST_DAYS} (a hundred years)"
+        )
     return value
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cryptography import x509
 
 from mpctensor.command import keys, main, rotation
 from mpctensor.command.certificates import Authority, Validity, certified_key, pem
@@ -206,6 +207,51 @@ def test_what_does_not_fit_is_not_put_in_place(
     assert {path: path.read_bytes() for path in rotated.iterdir()} == before
 
 
+def days_left(certificate: Path) -> float:
+    end = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    return (end - datetime.now(UTC)) / timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "authority", "member"),
+    [
+        ([], 3650, 365),
+        (["--days", "30"], 3650, 30),
+        (["--days", "5000"], 5000, 5000),
+        (["--days", "36500"], 36500, 36500),
+        (["--authority-only"], 3650, None),
+        (["--authority-only", "--days", "30"], 30, None),
+    ],
+)
+def test_how_long_certificates_count(
+    tmp_path: Path, arguments: list[str], authority: float, member: float | None
+) -> None:
+    assert main(["keys", "init", "alice", "bob", "--into", str(tmp_path), *arguments]) == 0
+    assert days_left(tmp_path / "ca.pem") == pytest.approx(authority, abs=0.1)
+    if member is None:
+        assert not (tmp_path / "alice.pem").exists()
+    else:
+        assert days_left(tmp_path / "alice.pem") == pytest.approx(member, abs=0.1)
+
+
+def test_no_member_outlives_its_authority(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--config", str(tmp_path / "parties.toml")]
+    first = ["keys", "init", "alice", "bob", "--authority-only", "--days", "99.5", *options]
+    assert main(first) == 0 and main(["keys", "request", "alice", *options]) == 0
+    sign = ["keys", "sign", str(tmp_path / "alice.csr"), *options]
+    for work in (sign, [*sign, "--days", "100"], ["keys", "renew", "bob", *options]):
+        assert main(work) == 2
+        assert "expired, on" in (said := capsys.readouterr().err)
+        assert "give --days 99 or fewer, or make a new authority" in said
+    assert main([*sign, "--days", "99"]) == 0
+    assert days_left(tmp_path / "alice.pem") == pytest.approx(99, abs=0.1)
+    assert main(["keys", "init", "--authority-only", "--force", "--days", "0.5", *options]) == 0
+    assert main([*sign, "--force"]) == 2
+    assert ": make a new authority" in capsys.readouterr().err
+
+
 def test_renew_replaces_one_member(tmp_path: Path) -> None:
     config = init(tmp_path, "alice", "bob")
     before = {name: (tmp_path / name).read_bytes() for name in ("bob.pem", "alice.pem", "ca.pem")}
@@ -256,7 +302,14 @@ def test_expired_and_foreign_certificates_are_refused(tmp_path: Path) -> None:
         (["keys", "init", "a", "é" * 40], "room for 64 bytes"),
         (["keys", "sign", "none.csr"], "no request at none.csr"),
         (["keys", "renew", "alice"], "name the authority with --ca"),
-        (["keys", "init", "alice", "bob", "--days", "-1"], "--days"),
+        *(
+            (
+                ["keys", "init", "alice", "bob", *only, "--days", wrong],
+                f"--days: {wrong} is not a number",
+            )
+            for wrong in ("0", "-1", "1000000000", "nan", "a year")
+            for only in ((), ("--authority-only",))
+        ),
         (["keys"], "required: ACTION"),
     ],
 )
