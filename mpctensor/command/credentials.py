@@ -9,9 +9,9 @@ from pathlib import Path
 from time import time
 
 from ..deployment import Config
-from ..errors import MPCError
+from ..errors import MPCError, PeerError
 from ..network import Identity
-from ..network.identity import certificate_name, is_loopback, next_key, why
+from ..network.identity import CredentialsError, certificate_name, is_loopback, next_key, why
 from .findings import Finding, fail, ok, warn
 
 DAY = 86400.0
@@ -25,6 +25,15 @@ ADVICE = {
     "purpose": "it must allow both client and server authentication: have one made that does",
 }
 
+ANOTHER = (
+    "have another one made: `mpctensor keys request {name}`, then `sign` at the authority of the"
+    " `ca` file, then `mpctensor keys accept {name} FILE`"
+)
+MISSING = (
+    "put the files where parties.toml says; `mpctensor keys request {name}` makes a key, and what"
+    " is to be signed"
+)
+
 
 def check_credentials(config: Config, name: str) -> Iterator[Finding]:
     """Rows about the member's own files."""
@@ -34,7 +43,7 @@ def check_credentials(config: Config, name: str) -> Iterator[Finding]:
     try:
         identity = config.identity(name)
     except MPCError as error:
-        yield fail("certificate", str(error), "put the files where parties.toml says")
+        yield fail("certificate", str(error), MISSING.format(name=name))
         return
     assert identity.key is not None
     yield _permissions(identity.key)
@@ -67,8 +76,11 @@ def _certificate(identity: Identity) -> Iterator[Finding]:
     except ssl.SSLError as error:
         yield fail("certificate", why(error), _advice(identity, error))
         return
-    except MPCError as error:
-        yield fail("certificate", str(error), "see docs/deployment.md")
+    except CredentialsError as error:
+        yield fail("certificate", error.found, error.advice)
+        return
+    except PeerError as error:
+        yield fail("certificate", str(error), ANOTHER.format(name=identity.name))
         return
     if named != identity.name:
         advice = "use this member's own certificate, or --as that member"
@@ -84,7 +96,7 @@ def _advice(identity: Identity, error: ssl.SSLError) -> str:
     for word, advice in ADVICE.items():
         if word in said:
             return advice.format(name=identity.name)
-    return "see docs/deployment.md"
+    return ANOTHER.format(name=identity.name)
 
 
 def _authorities(identity: Identity) -> Iterator[Finding]:

@@ -14,6 +14,14 @@ from ..errors import PeerError, SessionError
 from .tls import TlsSocket
 
 
+class CredentialsError(SessionError):
+    """A member's files cannot prove its name. found: what is wrong. advice: what to do about it."""
+
+    def __init__(self, found: str, advice: str) -> None:
+        super().__init__(f"{found}; {advice}")
+        self.found, self.advice = found, advice
+
+
 @dataclass(frozen=True)
 class Identity:
     """A member's name with the files that prove it.
@@ -34,15 +42,15 @@ class Identity:
     def context(self, server: bool) -> ssl.SSLContext | None:
         """The TLS settings of one end of a connection; None for plain TCP.
 
-        Raises SessionError where the files cannot be used.
+        Raises CredentialsError where the files cannot be used.
         """
         return None if self.plain else self._context(server)
 
     def rehearse(self) -> dict[str, Any]:
         """Meet itself: the certificate as a peer will see it (see ssl.getpeercert).
 
-        Raises ssl.SSLError where a peer would refuse it, as caller or as called, SessionError where
-        the files cannot be used.
+        Raises ssl.SSLError where a peer would refuse it, as caller or as called, CredentialsError
+        where the files cannot be used.
         """
         there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
         caller = self._context(False).wrap_bio(back, there)
@@ -63,16 +71,32 @@ class Identity:
         try:
             context.load_verify_locations(cafile=self.ca)
             context.load_cert_chain(str(self.certificate), str(self.key), password=_no_password)
-        except ssl.SSLError as error:
-            if "MISMATCH" not in str(error.reason):
-                raise self._unusable(error) from error
-            raise SessionError(
-                f"the key is not the certificate's: {self.key} does not belong to"
-                f" {self.certificate} of {self.name}; {self._way_out()}"
-            ) from error
         except (OSError, ValueError) as error:
             raise self._unusable(error) from error
         return context
+
+    def _unusable(self, error: Exception) -> CredentialsError:
+        """Which of the files it is, and what to do."""
+        ca, certificate, key = map(str, (self.ca, self.certificate, self.key))
+        for file in (ca, certificate, key):
+            try:
+                open(file, "rb").close()
+            except OSError as unread:
+                advice = "let the user that runs mpctensor read it"
+                return CredentialsError(f"{file} cannot be read: {why(unread)}", advice)
+        if not _holds_certificates(ca):
+            advice = "put the authority's certificate there, the one that all members have, in PEM"
+            return CredentialsError(f"{ca} holds no certificate of an authority", advice)
+        if not _holds_certificates(certificate):
+            advice = f"put {self.name}'s there, as it came from who signed it, in PEM"
+            return CredentialsError(f"{certificate} holds no certificate", advice)
+        said = str(error.reason or "") if isinstance(error, ssl.SSLError) else str(error)
+        if "MISMATCH" in said:
+            found = f"the key is not the certificate's: {key} does not belong to {certificate}"
+            return CredentialsError(f"{found} of {self.name}", self._way_out())
+        advice = f"put the key there that {certificate} is for, in PEM and without a password"
+        found = f"{key} holds no private key that can be used"
+        return CredentialsError(f"{found} ({said})" if said else found, advice)
 
     def _way_out(self) -> str:
         """What to do about a key that is not the certificate's."""
@@ -82,15 +106,17 @@ class Identity:
                 f" `mpctensor keys accept {self.name}` puts it in place"
             )
         return (
-            "have one signed for this key (`mpctensor keys request` uses the key there is), or put"
-            " its own key there"
+            f"put the certificate's own key there; or `mpctensor keys request {self.name}`, have"
+            f" this key signed, and `mpctensor keys accept {self.name} FILE` the certificate"
         )
 
-    def _unusable(self, error: Exception) -> SessionError:
-        files = f"{self.certificate}, {self.key}, {self.ca}"
-        return SessionError(
-            f"the certificate files of {self.name} cannot be used ({files}): {error}"
-        )
+
+def _holds_certificates(file: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
+    except ssl.SSLError:
+        return False
+    return True
 
 
 def next_key(key: Path) -> Path:
@@ -118,7 +144,7 @@ def proved_name(connection: socket.socket) -> str | None:
 
 
 def _no_password() -> str:
-    raise ValueError("the key is encrypted with a password; decrypt it for use by a service")
+    raise ValueError("it is encrypted with a password")
 
 
 def certificate_name(certificate: Any) -> str:

@@ -16,6 +16,7 @@ from mpctensor.command.throwaway import deployment
 from mpctensor.deployment import Config, load
 from mpctensor.network import Identity, Listener, listener
 from mpctensor.provider import Service
+from tests.network.test_meeting import two_names
 
 
 @pytest.fixture
@@ -139,7 +140,15 @@ def test_a_key_of_another_certificate(config: Config, examine: Examine) -> None:
     files.key.write_bytes(keys.key_pem(keys.new_key()))
     code, rows = examine()
     assert code == 1
-    assert "the key is not the certificate's" in rows["certificate"]
+    row = rows["certificate"]
+    assert f"the key is not the certificate's: {files.key} does not belong to" in row
+    assert "-> put the certificate's own key there; or `mpctensor keys request alice`" in row
+    files.key.write_text("no key")
+    row = examine()[1]["certificate"]
+    assert "no private key that can be used -> put the key there that" in row
+    two_names(config)
+    row = examine()[1]["certificate"]
+    assert "this one names ['alice', 'bob'] -> have another one made: `mpctensor keys" in row
 
 
 def test_another_authority(config: Config, examine: Examine) -> None:
@@ -161,6 +170,7 @@ def test_files_that_others_can_read_or_that_are_missing(config: Config, examine:
     code, rows = examine()
     assert code == 1
     assert rows["certificate"].startswith("FAIL")
+    assert "`mpctensor keys request alice` makes a key" in rows["certificate"]
 
 
 def test_who_answers_must_be_who_it_should(config: Config, examine: Examine) -> None:

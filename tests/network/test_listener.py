@@ -8,12 +8,19 @@ from dataclasses import replace
 from time import monotonic
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
 
 from mpctensor.command import keys
+from mpctensor.command.certificates import load_key
 from mpctensor.command.throwaway import HOST, deployment
 from mpctensor.deployment import Config, load
 from mpctensor.errors import SessionError
 from mpctensor.network import Caller, Identity, Kind, Listener, dial, listener, probe
+from mpctensor.network.identity import CredentialsError
 from mpctensor.network.introduction import read, write
 from mpctensor.network.meeting import PROTOCOL
 
@@ -133,10 +140,36 @@ def test_a_key_of_another_certificate(config: Config, role: str) -> None:
     assert str(files.key) in str(caught.value) and str(files.certificate) in str(caught.value)
 
 
-def test_files_that_hold_something_else(config: Config) -> None:
+@pytest.mark.parametrize(
+    ("file", "holds", "said"),
+    [
+        ("ca", "key", "holds no certificate of an authority; put the authority's"),
+        ("certificate", "key", "holds no certificate; put alice's there"),
+        ("key", "ca", "holds no private key that can be used; put the key there"),
+        ("key", "folder", "cannot be read: is a directory; let the user"),
+        ("ca", "nothing", "cannot be read: no such file or directory; let the user"),
+    ],
+)
+def test_files_that_hold_something_else(config: Config, file: str, holds: str, said: str) -> None:
     alice = config.identity("alice")
-    with pytest.raises(SessionError, match="the certificate files of alice cannot be used"):
-        Listener(replace(alice, ca=alice.key), (HOST, 0), lambda name, topic: None, print, 10)
+    folder = config.path.parent
+    others = {"key": alice.key, "ca": alice.ca, "folder": folder, "nothing": folder / "none"}
+    wrong = replace(alice, **{file: others[holds]})
+    with pytest.raises(CredentialsError) as caught:
+        Listener(wrong, (HOST, 0), lambda name, topic: None, print, 10)
+    assert str(caught.value).startswith(f"{others[holds]} {said}")
+
+
+def test_a_key_with_a_password(config: Config) -> None:
+    alice = config.identity("alice")
+    assert alice.key is not None
+    locked = BestAvailableEncryption(b"secret")
+    key = load_key(alice.key).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked)
+    alice.key.write_bytes(key)
+    with pytest.raises(
+        CredentialsError, match=r"encrypted with a password\); .*without a password"
+    ):
+        Listener(alice, (HOST, 0), lambda name, topic: None, print, 10)
 
 
 @pytest.mark.parametrize(
