@@ -70,7 +70,11 @@ def _reachable(member: Member, identity: Identity | None, answers: dict[str, Any
         advice = "fine while it is not running; else is the port open in every firewall between?"
         return warn(member.name, f"nobody listens at {where}: {why(error)}", advice)
     except MPCError as error:
-        return fail(member.name, str(error), "who listens there must be who parties.toml says")
+        advice = (
+            f"who listens there must be {member.name}; the `ca` files here and there must hold both"
+            " authorities, and are read when a member starts"
+        )
+        return fail(member.name, str(error), advice)
     return ok(member.name, f"answers at {where}, and proves its name")
 
 

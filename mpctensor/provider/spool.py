@@ -35,7 +35,7 @@ def _made(path: Name) -> int:
 def _obstacle(path: Name, error: Exception) -> str:
     """What keeps a file from being made, and the way out."""
     if isinstance(error, FileExistsError):
-        return "which exists: name a new file"
+        return "which exists: name a new file; what a run that was killed has left is of no use"
     if isinstance(error, FileNotFoundError) and not os.path.isdir(os.path.dirname(path) or "."):
         return "in a folder that does not exist: make it"
     return (

@@ -182,6 +182,7 @@ def test_who_answers_must_be_who_it_should(config: Config, examine: Examine) -> 
         code, rows = examine()
     assert code == 1
     assert "answers as 'bob', not as 'james'" in rows["james"]
+    assert "-> who listens there must be james; the `ca` files" in rows["james"]
     with socket.create_server(config.provider.address) as deaf:
         deaf.settimeout(0.1)
         code, rows = examine("")
