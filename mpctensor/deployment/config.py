@@ -90,8 +90,8 @@ class Config:
             if file is None or not file.is_file():
                 missing = "not named" if file is None else f"no file {file}"
                 raise SessionError(
-                    f"{self.path} has no usable `{what}` for {name} ({missing}); `mpctensor keys"
-                    " init` makes certificates"
+                    f"{self.path} has no usable `{what}` for {name} ({missing}); `mpctensor keys`"
+                    " makes keys and certificates"
                 )
         return Identity(name, member.certificate, member.key, self.ca)
 

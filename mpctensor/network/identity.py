@@ -82,7 +82,8 @@ class Identity:
             try:
                 open(file, "rb").close()
             except OSError as unread:
-                advice = "let the user that runs mpctensor read it"
+                missing = isinstance(unread, FileNotFoundError)
+                advice = "put it there" if missing else "let the user that runs mpctensor read it"
                 return CredentialsError(f"{file} cannot be read: {why(unread)}", advice)
         if not _holds_certificates(ca):
             advice = "put the authority's certificate there, the one that all members have, in PEM"

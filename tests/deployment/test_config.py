@@ -34,7 +34,7 @@ def test_what_it_says(tmp_path):
     assert (config.timeout, config.startup, config.link) == (30.0, 300.0, "wan")
     with pytest.raises(SessionError, match=r"'carol' is not in .*parties.toml, which has alice"):
         config.member("carol")
-    with pytest.raises(SessionError, match=r"no usable `ca` for alice .*keys init"):
+    with pytest.raises(SessionError, match=r"no usable `ca` for alice .*`mpctensor keys` makes"):
         config.identity("alice")
 
 

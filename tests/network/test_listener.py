@@ -147,7 +147,7 @@ def test_a_key_of_another_certificate(config: Config, role: str) -> None:
         ("certificate", "key", "holds no certificate; put alice's there"),
         ("key", "ca", "holds no private key that can be used; put the key there"),
         ("key", "folder", "cannot be read: is a directory; let the user"),
-        ("ca", "nothing", "cannot be read: no such file or directory; let the user"),
+        ("ca", "nothing", "cannot be read: no such file or directory; put it there"),
     ],
 )
 def test_files_that_hold_something_else(config: Config, file: str, holds: str, said: str) -> None:
