@@ -6,6 +6,7 @@ unpickled, and nothing is allocated because a peer says so.
 """
 
 from .channel import Channel, Frame, Kind, bytes_of
+from .duplex import Duplex
 from .identity import Identity
 from .listener import Caller, Listener
 from .meeting import dial, probe
@@ -15,6 +16,7 @@ __all__ = [
     "Caller",
     "Channel",
     "Departure",
+    "Duplex",
     "Frame",
     "Identity",
     "Kind",

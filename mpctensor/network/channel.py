@@ -79,9 +79,10 @@ class Channel:
     ) -> None:
         self.peer = peer
         self.sent = self.received = 0
-        self._outgoing, self._incoming = outgoing, incoming
-        self._reader = reader(incoming)
-        self._timeout, self._setting = timeout, "timeout"
+        self.outgoing, self.incoming = outgoing, incoming
+        self._reader = reader(incoming, self._before_waiting)
+        self.meanwhile: Callable[[Channel], None] | None = None  # what to do before waiting
+        self.patience, self._setting = timeout, "timeout"
         self._sender = Sender(outgoing)
         self._ended: SessionError | None = None
         self._kept: Frame | None = None  # read by `heed`, for `receive`
@@ -93,7 +94,7 @@ class Channel:
 
     def wait_forever(self) -> None:
         """Silence from this peer is normal: it speaks when it is asked (keep-alives go on)."""
-        self._incoming.settimeout(None)
+        self.incoming.settimeout(None)
 
     # Sending
 
@@ -110,12 +111,42 @@ class Channel:
         A peer that is gone is noticed by `receive`, which also finds the reason that it may have
         given.
         """
+        return self._leave(self._sender.put, kind, payload, text, digest)
+
+    def begin(
+        self,
+        kind: Kind,
+        payload: Sequence[memoryview | bytes] = (),
+        *,
+        text: str = "",
+        digest: bytes = EMPTY,
+    ) -> Departure:
+        """As `send`, but what is large leaves when `push` is called, while `leaving` says so."""
+        return self._leave(self._sender.begin, kind, payload, text, digest)
+
+    def _leave(
+        self,
+        how: Callable[[list[memoryview | bytes], int], Departure],
+        kind: Kind,
+        payload: Sequence[memoryview | bytes],
+        text: str,
+        digest: bytes,
+    ) -> Departure:
         size = sum(len(piece) for piece in payload)
         head = self._packed(kind, text, size, digest)
         self.sent += len(head) + size
         if len(head) + size <= INLINE:
-            return self._sender.put([b"".join((head, *payload))], len(head), size, inline=True)
-        return self._sender.put([head, *payload], len(head), size, inline=False)
+            return self._sender.send(b"".join((head, *payload)), len(head))
+        return how([head, *payload], len(head))
+
+    @property
+    def leaving(self) -> bool:
+        """Whether something is left for `push`."""
+        return self._sender.begun
+
+    def push(self) -> bool:
+        """Send what the connection takes at once; False where it takes nothing."""
+        return self._sender.push()
 
     @staticmethod
     def _packed(kind: Kind, text: str, size: int = 0, digest: bytes = EMPTY) -> bytes:
@@ -142,7 +173,7 @@ class Channel:
         peer that is there. Openings that nobody has received yet go with the session; a peer that
         has sent none, and has said goodbye, needs nothing more, and may.
         """
-        if self._kept is not None or not hung_up(self._outgoing):
+        if self._kept is not None or not hung_up(self.outgoing):
             return
         frame = self._next()
         if frame.kind is Kind.BYE:
@@ -211,7 +242,7 @@ class Channel:
 
         until: the time (of `monotonic`) to wait for it, where that is not the timeout.
         """
-        usual = self._timeout
+        usual = self.patience
         if until is not None:
             self._wait_for(max(0.1, until - monotonic()), "startup")
         try:
@@ -223,17 +254,25 @@ class Channel:
             raise self._end(SessionError(f"{self.peer} introduced itself in no way known here"))
         return value
 
+    def _before_waiting(self) -> None:
+        if self.meanwhile is not None:
+            self.meanwhile(self)
+
     def _wait_for(self, seconds: float, setting: str) -> None:
-        self._timeout, self._setting = seconds, setting
-        self._incoming.settimeout(seconds)
+        self.patience, self._setting = seconds, setting
+        self.incoming.settimeout(seconds)
 
     def _lost(self, error: OSError) -> PeerError:
         if isinstance(error, TimeoutError):
-            return PeerError(
-                f"{self.peer} sent nothing for {self._timeout:.3g} s; `{self._setting}` sets how"
-                " long to wait"
-            )
+            return self.silent("sent")
         return PeerError(f"{self.peer} is gone: {why(error)}")
+
+    def silent(self, verb: str) -> PeerError:
+        """What a peer is told of that has not `verb` anything within the timeout."""
+        return PeerError(
+            f"{self.peer} {verb} nothing for {self.patience:.3g} s; `{self._setting}` sets how"
+            " long to wait"
+        )
 
     def _unexpected(self, frame: Frame) -> SessionError:
         if frame.kind is Kind.ABORT:
@@ -262,18 +301,18 @@ class Channel:
             try:
                 self._sender.finish(self._packed(kind, text), patience)
             finally:
-                for connection in (self._outgoing, self._incoming):
+                for connection in (self.outgoing, self.incoming):
                     cut(connection)
                 self._sender.join()
                 with self._reading:  # the thread that reads has noticed
                     self._reader.close()
-                for connection in (self._outgoing, self._incoming):
+                for connection in (self.outgoing, self.incoming):
                     connection.close()
 
     def forget(self) -> None:
         """Let go of the connections without a word: another process goes on with them."""
         self._closed = True
-        for connection in (self._outgoing, self._incoming):
+        for connection in (self.outgoing, self.incoming):
             os.close(connection.detach())
 
 

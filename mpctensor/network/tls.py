@@ -6,13 +6,19 @@ pass through memory, and the system sees pieces as large as they come.
 
 from __future__ import annotations
 
+import io
 import socket
 import ssl
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from io import BufferedReader
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
+RECORD = 1 << 14  # bytes that a record carries at most
 FIRST_ROOM, MOST_ROOM = 1 << 14, 1 << 19  # bytes read at once: a stranger's room stays small
+
+
+def _nothing() -> None:
+    pass
 
 
 class TlsSocket(socket.socket):
@@ -30,6 +36,8 @@ class TlsSocket(socket.socket):
         server = context.protocol == ssl.PROTOCOL_TLS_SERVER
         self._tls = context.wrap_bio(self._arrived, self._leaving, server_side=server)
         self._room = memoryview(bytearray(FIRST_ROOM))
+        self._ahead = memoryview(b"")  # read, and not asked for yet
+        self.meanwhile: Callable[[], None] = _nothing
 
     def do_handshake(self) -> None:
         """Agree on keys, and check the peer's certificate."""
@@ -49,15 +57,21 @@ class TlsSocket(socket.socket):
         return self._tls.getpeercert()
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        view = memoryview(data)
-        while view.nbytes:
-            view = view[self._tls.write(view) :]
-        self._flush()
+        super().sendall(self.seal([data]))
+
+    def seal(self, parts: Sequence[memoryview | bytes]) -> bytes:
+        """The records that carry the parts; whoever takes them must send them next."""
+        for part in parts:
+            view = memoryview(part)
+            while view.nbytes:
+                view = view[self._tls.write(view) :]
+        return self._leaving.read()
 
     def readinto(self, view: memoryview) -> int:
         """Fill the view, as io.BufferedReader does; less where the peer has closed."""
-        got, size, read = 0, len(view), self._tls.read
-        if size and not self._tls.pending() and not self._arrived.pending:
+        size, read = len(view), self._tls.read
+        got = self._take_ahead(view)
+        if got < size and not self._tls.pending() and not self._arrived.pending:
             self._fill()  # what will be wanted: to ask first would cost an exception
         while got < size:
             try:
@@ -69,15 +83,31 @@ class TlsSocket(socket.socket):
         return got
 
     def read(self, size: int) -> bytes:
-        data = bytearray(size)
-        got = self.readinto(memoryview(data))
-        return bytes(data[:got])
+        """A few bytes; less where the peer has closed. What comes with them is kept."""
+        if size and not self._ahead:
+            self._ahead = memoryview(self._record())
+        if size > len(self._ahead):
+            room = bytearray(size)
+            return bytes(room[: self.readinto(memoryview(room))])
+        data, self._ahead = self._ahead[:size], self._ahead[size:]
+        return bytes(data)
+
+    def _take_ahead(self, view: memoryview) -> int:
+        size = min(len(view), len(self._ahead))
+        view[:size], self._ahead = self._ahead[:size], self._ahead[size:]
+        return size
 
     @property
     def closed(self) -> bool:
         return self.fileno() < 0
 
     def recv(self, size: int, flags: int = 0) -> bytes:
+        return self.read(min(size, len(self._ahead))) if self._ahead else self._record(size)
+
+    def _record(self, size: int = RECORD) -> bytes:
+        """What one record brings, or b"" where the peer has closed."""
+        if not self._tls.pending() and not self._arrived.pending:
+            self._fill()
         while True:
             try:
                 return self._tls.read(size)
@@ -98,6 +128,7 @@ class TlsSocket(socket.socket):
             super().sendall(records)
 
     def _fill(self) -> None:
+        self.meanwhile()
         size = super().recv_into(self._room)
         if size == 0:
             return self._arrived.write_eof()
@@ -106,8 +137,35 @@ class TlsSocket(socket.socket):
             self._room = memoryview(bytearray(2 * size))
 
 
-def reader(connection: socket.socket) -> TlsSocket | BufferedReader:
-    """What reads a connection in few calls to the system, however small the parts asked for."""
+def sealed(connection: socket.socket, parts: Sequence[memoryview | bytes]) -> memoryview | bytes:
+    """The parts as they go over the connection."""
     if isinstance(connection, TlsSocket):
+        return connection.seal(parts)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class _Raw(io.RawIOBase):
+    """Reads a connection."""
+
+    def __init__(self, connection: socket.socket, meanwhile: Callable[[], None]) -> None:
+        self._connection, self._meanwhile = connection, meanwhile
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any) -> int:
+        self._meanwhile()
+        return self._connection.recv_into(room)
+
+
+def reader(
+    connection: socket.socket, meanwhile: Callable[[], None] = _nothing
+) -> TlsSocket | io.BufferedReader:
+    """What reads a connection in few calls to the system, however small the parts asked for.
+
+    meanwhile: called before it may have to wait for the peer.
+    """
+    if isinstance(connection, TlsSocket):
+        connection.meanwhile = meanwhile
         return connection
-    return cast(BufferedReader, connection.makefile("rb", buffering=1 << 14))
+    return io.BufferedReader(_Raw(connection, meanwhile), RECORD)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PeerError, SessionError
-from ..network import Channel, Departure, Frame, Kind, bytes_of
+from ..network import Channel, Departure, Duplex, Frame, Kind, bytes_of
 from .meter import Meter
 from .opening import Opening, join
 
@@ -33,7 +33,9 @@ class NetworkTransport:
         self.channels = channels
         self.meter = meter
         self.failure: str | None = None
+        self.duplex = Duplex(channels.values())
         self.buffer = torch.empty(PIECE, dtype=torch.int64)
+        self.room = bytes_of(self.buffer)
         self._check = blake2b(nonce, digest_size=16)
 
     @property
@@ -86,8 +88,12 @@ class NetworkTransport:
             digest = self._check.digest()
             payload = [bytes_of(message) for message in own]
             sent = [
-                channel.send(
-                    Kind.OPENING, payload if q in receivers else (), text=doing, digest=digest
+                self.duplex.send(
+                    channel,
+                    Kind.OPENING,
+                    payload if q in receivers else (),
+                    text=doing,
+                    digest=digest,
                 )
                 for q, channel in self.channels.items()
             ]
@@ -97,6 +103,7 @@ class NetworkTransport:
             values = [_Sum(opening, part, self) for opening, part in zip(batch, own, strict=True)]
             for q in self.channels:
                 self._receive(q, values if mine else (), leaving, doing, digest)
+            self.duplex.finish()
             return [value.total for value in values]
         except BaseException as error:  # Ctrl-C too: what the peers have got is unknown
             self.fail(error)
@@ -161,7 +168,8 @@ class _Sum:
     def __init__(self, opening: Opening, own: Tensor, transport: NetworkTransport) -> None:
         self.size = own.numel() * own.element_size()
         self._how = opening.combine
-        self._own, self._buffer = own, transport.buffer
+        self._own, self._duplex = own, transport.duplex
+        self._buffer, self._room = transport.buffer, transport.room
         self._total: Tensor | None = None
         if opening.combine == "stack":
             self._total = own.new_empty((transport.n, *own.shape))
@@ -187,13 +195,13 @@ class _Sum:
         into = self.total
         if into.dim() != 1:
             into = into.view(-1)
-        for begin in range(0, into.numel(), PIECE):
-            window = into if into.numel() <= PIECE else into[begin : begin + PIECE]
-            piece = self._buffer[: window.numel()]
-            channel.receive_into(bytes_of(piece))
+        for begin in range(0, self.size, self._room.nbytes):
+            end = min(self.size, begin + self._room.nbytes)
+            channel.receive_into(self._room[: end - begin])
             if leaving is not None:
-                leaving.wait(start + 8 * (begin + window.numel()))
-            join(self._how, window, piece)
+                self._duplex.wait(leaving, start + end)
+            window = into if self.size <= self._room.nbytes else into[begin // 8 : end // 8]
+            join(self._how, window, self._buffer[: (end - begin) // 8])
 
 
 def reason(error: BaseException) -> str:

@@ -149,7 +149,7 @@ def test_a_member_that_sends_too_much(tmp_path):
             channel.receive_json()
         frame = HEADER.pack(MAGIC, Kind.REQUESTS, 0, 1 << 31, EMPTY)
         with suppress(OSError):  # the provider may have hung up before all has left
-            channels[1]._outgoing.sendall(frame + bytes(1 << 20))
+            channels[1].outgoing.sendall(frame + bytes(1 << 20))
         with pytest.raises(Exception, match="announced a message of 2147483648 bytes; at most"):
             channels[1].receive(Kind.CORRECTIONS)
         with open(f"/proc/{james.pid}/status") as status:

@@ -9,8 +9,9 @@ import pytest
 
 from mpctensor.command.throwaway import deployment
 from mpctensor.deployment import load
+from mpctensor.network import Channel
 from mpctensor.network.tls import TlsSocket
-from tests.transport.test_network import connections
+from tests.transport.test_network import channels, connections
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +41,22 @@ def shaken(contexts) -> Callable[[], tuple[socket.socket, socket.socket]]:
         return alice, bob
 
     return make
+
+
+@pytest.fixture(params=["plain", "TLS"])
+def either(request, shaken) -> Iterator[tuple[Channel, Channel]]:
+    """As `ends`, over both kinds of connections."""
+    connect = shaken if request.param == "TLS" else connections
+    (there, arrives), (back, returns) = connect(), connect()
+    pair = Channel("party 1", there, returns, 20), Channel("party 0", back, arrives, 20)
+    yield pair
+    for channel in pair:
+        channel.close(patience=0.1)
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Channel, Channel]]:
+    here, there = channels(2)
+    yield here[1], there[0]
+    for channel in (here[1], there[0]):
+        channel.close(patience=0.1)

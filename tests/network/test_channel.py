@@ -1,7 +1,7 @@
 """The end of a channel: whoever closes it, whatever else goes on."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any
 
@@ -10,26 +10,7 @@ import pytest
 from mpctensor.errors import PeerError, SessionError
 from mpctensor.network import Channel, Kind
 from mpctensor.network.parting import cut, hung_up
-from tests.transport.test_network import channels, connections
-
-
-@pytest.fixture(params=["plain", "TLS"])
-def either(request, shaken) -> Iterator[tuple[Channel, Channel]]:
-    """As `ends`, over both kinds of connections."""
-    connect = shaken if request.param == "TLS" else connections
-    (there, arrives), (back, returns) = connect(), connect()
-    pair = Channel("party 1", there, returns, 20), Channel("party 0", back, arrives, 20)
-    yield pair
-    for channel in pair:
-        channel.close(patience=0.1)
-
-
-@pytest.fixture
-def ends() -> Iterator[tuple[Channel, Channel]]:
-    here, there = channels(2)
-    yield here[1], there[0]
-    for channel in (here[1], there[0]):
-        channel.close(patience=0.1)
+from tests.transport.test_network import channels
 
 
 def at_once(works: list[Callable[[], Any]]) -> list[BaseException | None]:
@@ -118,7 +99,7 @@ def test_receiving_after_the_end(ends):
 
 def await_hanging_up(channel: Channel) -> None:
     until = monotonic() + 20
-    while not hung_up(channel._outgoing):
+    while not hung_up(channel.outgoing):
         assert monotonic() < until, "nobody hung up"
         sleep(0.01)
 
@@ -158,8 +139,8 @@ def test_heeding_finds_a_peer_that_is_gone(either, cut_off):
     here, there = either
     whole = there._packed(Kind.OPENING, "round", len(DATA)) + DATA
     size = {"between frames": 0, "in a header": 10, "in an opening": len(whole) - 1}[cut_off]
-    there._outgoing.sendall(whole[:size])
-    for connection in (there._outgoing, there._incoming):
+    there.outgoing.sendall(whole[:size])
+    for connection in (there.outgoing, there.incoming):
         cut(connection)
     await_hanging_up(here)
     with pytest.raises(PeerError, match="party 1 is gone: the connection was closed"):

@@ -222,8 +222,8 @@ HEADERS = {
 def test_garbage_from_a_member(kind):
     links, theirs = channels(2, timeout=5)
     transport = NetworkTransport(0, links, Meter(), b"")
-    theirs[0]._outgoing.sendall(HEADERS[kind])
-    theirs[0]._outgoing.shutdown(socket.SHUT_WR)
+    theirs[0].outgoing.sendall(HEADERS[kind])
+    theirs[0].outgoing.shutdown(socket.SHUT_WR)
     with pytest.raises(SessionError):
         transport.open([opening(2, 0, 4)])
 
