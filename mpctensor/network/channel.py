@@ -61,6 +61,13 @@ class Frame:
     digest: bytes
 
 
+def _head(reader: Any) -> tuple[bytes, bytes]:
+    """The next frame's header and its text; less where the peer has closed."""
+    head = reader.read(HEADER.size)
+    words = HEADER.unpack(head)[2] if len(head) == HEADER.size else 0
+    return head, reader.read(words) if words <= MOST_TEXT else b""
+
+
 def bytes_of(tensor: Tensor) -> memoryview:
     """The memory of a contiguous tensor as bytes; the view keeps the tensor alive."""
     size = tensor.numel() * tensor.element_size()
@@ -185,11 +192,13 @@ class Channel:
         raise self._end(self._unexpected(frame))
 
     def _next(self) -> Frame:
-        magic, kind, words, size, digest = HEADER.unpack(self._take(HEADER.size))
+        head, text = self._read(_head, self._reader)
+        self._counted(len(head), HEADER.size)
+        magic, kind, words, size, digest = HEADER.unpack(head)
         if magic != MAGIC or words > MOST_TEXT or kind not in _KINDS:
             raise self._end(SessionError(f"{self.peer} sent what is no message of a session"))
-        text = self._take(words).decode(errors="replace")
-        return Frame(_KINDS[kind], text, size, digest)
+        self._counted(len(text), words)
+        return Frame(_KINDS[kind], text.decode(errors="replace"), size, digest)
 
     def _skip(self, size: int) -> None:
         while size:

@@ -80,7 +80,8 @@ class Sender:
                 return self.put([whole], head)
             frame = self._new([whole], head)
             if not frame.failed:
-                self._send(frame)
+                self._try(frame, frame.pieces)
+            frame.left = frame.size
             return frame
 
     def put(self, pieces: list[memoryview | bytes], head: int) -> Departure:
@@ -106,22 +107,18 @@ class Sender:
 
     def _new(self, pieces: list[memoryview | bytes], head: int) -> Departure:
         frame = Departure(self._change, pieces, head)
-        frame.failed = self._finished
+        frame.failed = self._finished or self._failed
         return frame
 
     def _send(self, frame: Departure) -> None:
         """Send a frame, telling how far it has come."""
         frame.failed = self._failed
-        try:
-            for some in parts(frame.pieces):
-                if not frame.failed:
-                    self._try(frame, some)
-                with self._change:
-                    frame.left += sum(map(len, some))
-                    self._change.notify_all()
-        except BaseException:  # Ctrl-C: what has left is unknown, so nothing may follow it
-            frame.failed = self._failed = True
-            raise
+        for some in parts(frame.pieces):
+            if not frame.failed:
+                self._try(frame, some)
+            with self._change:
+                frame.left += sum(map(len, some))
+                self._change.notify_all()
         frame.pieces = []  # whoever still holds the frame need not hold the payload
 
     def _try(self, frame: Departure, some: Sequence[memoryview | bytes]) -> None:
@@ -129,6 +126,9 @@ class Sender:
             socket.socket.sendall(self._connection, sealed(self._connection, some))
         except Exception:
             frame.failed = self._failed = True
+        except BaseException:  # Ctrl-C: what has left is unknown, so nothing may follow it
+            frame.failed = self._failed = True
+            raise
 
     def begin(self, pieces: list[memoryview | bytes], head: int) -> Departure:
         """A frame that `push` sends."""

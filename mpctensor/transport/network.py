@@ -168,8 +168,7 @@ class _Sum:
     def __init__(self, opening: Opening, own: Tensor, transport: NetworkTransport) -> None:
         self.size = own.numel() * own.element_size()
         self._how = opening.combine
-        self._own, self._duplex = own, transport.duplex
-        self._buffer, self._room = transport.buffer, transport.room
+        self._own, self._transport = own, transport
         self._total: Tensor | None = None
         if opening.combine == "stack":
             self._total = own.new_empty((transport.n, *own.shape))
@@ -192,16 +191,17 @@ class _Sum:
             return
         if self._total is None and leaving is None:
             self._total = self._own.clone()
-        into = self.total
+        transport, size = self._transport, self.size
+        into, most = self.total, 8 * PIECE
         if into.dim() != 1:
             into = into.view(-1)
-        for begin in range(0, self.size, self._room.nbytes):
-            end = min(self.size, begin + self._room.nbytes)
-            channel.receive_into(self._room[: end - begin])
+        for begin in range(0, size, most):
+            end = min(size, begin + most)
+            channel.receive_into(transport.room[: end - begin])
             if leaving is not None:
-                self._duplex.wait(leaving, start + end)
-            window = into if self.size <= self._room.nbytes else into[begin // 8 : end // 8]
-            join(self._how, window, self._buffer[: (end - begin) // 8])
+                transport.duplex.wait(leaving, start + end)
+            window = into if size <= most else into[begin // 8 : end // 8]
+            join(self._how, window, transport.buffer[: window.numel()])
 
 
 def reason(error: BaseException) -> str:

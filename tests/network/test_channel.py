@@ -202,7 +202,7 @@ def test_nothing_follows_a_frame_that_was_interrupted(ends, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(here._sender, "_try", interrupt)
+        patch.setattr("mpctensor.network.sending.sealed", interrupt)
         with pytest.raises(KeyboardInterrupt):
             here.send(Kind.OPENING, [bytes(8)])
     assert here.send(Kind.OPENING, [bytes(8)]).failed
