@@ -20,7 +20,7 @@ from torch._C import DisableTorchFunctionSubclass
 from .errors import MPCError, SecretLeakError, SessionError, UnsupportedOperationError
 from .grid import Grid
 from .ops.arrays import universal
-from .ops.calls import Named, outermost_name, refused_call
+from .ops.calls import Named, outermost_name, refused_call, with_torch_names
 from .ops.deferred import Deferred
 from .ops.fallback import reshapes_in_place, resolved
 from .ops.foreach import is_foreach
@@ -134,6 +134,10 @@ class SharedTensor(torch.Tensor):
     def __reduce_ex__(self, protocol: Any) -> Any:
         """How torch.save and pickle keep the shares of this process: see `checkpoint.pickled`."""
         return copyreg.dispatch_table[SharedTensor](self)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """Refused; with the keywords of NumPy 2, which torch's own does not take."""
+        return Tensor.__array__(self)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         """Operators between a NumPy array, or a number of NumPy's, and a secret."""
@@ -318,6 +322,7 @@ def _caught_whole(
     if kwargs.get("out") is not None:
         handler = into(kwargs["out"], func.__name__, handler)
     kwargs = {key: value for key, value in kwargs.items() if key != "out"}
+    kwargs = with_torch_names(func, handler, kwargs)
     try:
         if session is None or not session.deployed or func.__name__ in _LOCAL:
             return handler(*args, **kwargs)

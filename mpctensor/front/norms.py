@@ -39,13 +39,25 @@ class _Norm(torch.autograd.Function):
         norm: PowerNorm = ctx.norm
         (gradient,) = gradients
         if norm.steep and isinstance(gradient, SharedTensor):
-            gradient = wrap(fine_digits(unwrap(gradient).clone()))
+            gradient = _FineDigits.apply(gradient)
         if torch.is_grad_enabled():
             slope = _recorded_slope(x, out.unsqueeze(-1), norm)
         else:
             with x._share.session.operation("norm_backward"):
                 slope = wrap(norm.slope())
         return gradient.unsqueeze(-1) * slope, None, None
+
+
+class _FineDigits(torch.autograd.Function):
+    """A copy of x whose digits below the unit count in products; recorded as any other."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Tensor:
+        return wrap(fine_digits(unwrap(x).clone()))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return gradients[0]
 
 
 def _recorded_slope(x: Any, out: Any, norm: PowerNorm) -> Any:
@@ -65,12 +77,12 @@ def _by_powers(x: Any, order: Any) -> bool:
 
 @front(torch.linalg.vector_norm)
 def vector_norm(
-    x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+    input: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
     """(sum |x|^p)^(1/p)."""
-    if not _by_powers(x, ord):
-        return torch.linalg.vector_norm(x, ord, dim, keepdim, dtype=dtype)
-    x = x if dtype is None else x.to(dtype)
+    if not _by_powers(input, ord):
+        return torch.linalg.vector_norm(input, ord, dim, keepdim, dtype=dtype)
+    x = input if dtype is None else input.to(dtype)
     dims = dims_of(x._share, dim)
     out = row_norm(as_rows(x, dims), ord)
     return with_dims(out, x.shape, dims) if keepdim else out
@@ -88,13 +100,19 @@ def norm(
 
 @front(torch.linalg.norm)
 def linalg_norm(
-    A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+    input: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
     """torch.linalg.norm: of vectors, or of matrices where two dimensions are meant."""
-    dims = dims_of(A._share, dim)
-    if len(dims) != 1 or not _by_powers(A, ord):
-        return torch.linalg.norm(A, ord, dim, keepdim, dtype=dtype)
-    return vector_norm(A, ord, dims, keepdim, dtype=dtype)
+    dims = dims_of(input._share, dim)
+    if len(dims) != 1 or not _by_powers(input, ord):
+        return torch.linalg.norm(input, ord, dim, keepdim, dtype=dtype)
+    return vector_norm(input, ord, dims, keepdim, dtype=dtype)
+
+
+@front(torch.dist, Tensor.dist)
+def dist(input: Any, other: Any, p: float = 2) -> Any:
+    """The norm of input - other."""
+    return norm(input - other, p)
 
 
 @front(F.normalize)

@@ -55,6 +55,17 @@ def _gathered(name: str, x: Any, index: Any) -> Any:
     return Linear.apply(x, name, chosen.pick, chosen.route)
 
 
+@front(Tensor.__setitem__)
+def set_item(input: Any, index: Any, value: Any) -> None:
+    """x[index] = value; torch would read a mask without dimensions, as x[x > 0] of a number has."""
+    if not isinstance(index, SharedTensor) or index.dtype is not torch.bool or index.dim():
+        input[index] = value
+    elif isinstance(value, Tensor):
+        input.copy_(torch.where(index, value.to(input.dtype), input))
+    else:
+        input.masked_fill_(index, value)
+
+
 @front(torch.take_along_dim, Tensor.take_along_dim)
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """torch.take_along_dim; the indices may be secret. Other dimensions broadcast."""

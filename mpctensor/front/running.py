@@ -68,13 +68,14 @@ def cumprod(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
 def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """torch.prod, in levels of products: gradients of any order divide nothing."""
     over = () if dim is None else (dim, keepdim)
-    count = input.numel() if dim is None or input.dim() == 0 else input.shape[dim]
-    if not needs_gradient(input) or count <= 1 or input.numel() == 0:
+    if not needs_gradient(input) or input.numel() == 0:
         return torch.prod(input, *over, dtype=dtype)
     x = input if dtype is None else input.to(dtype)
-    row = x.reshape(-1) if dim is None else x.movedim(dim, -1)
+    row = x.reshape(-1) if dim is None else along(x, dim)[0]
+    row = row.clone() if row.shape[-1] == 1 else row
     while row.shape[-1] > 1:
         even = row.shape[-1] // 2 * 2
         pairs = row[..., 0:even:2] * row[..., 1:even:2]
         row = torch.cat([pairs, row[..., even:]], -1) if even < row.shape[-1] else pairs
-    return row.movedim(-1, dim) if keepdim and dim is not None else row.squeeze(-1)
+    kept = keepdim and dim is not None and x.dim() > 0
+    return row.movedim(-1, dim) if kept else row.squeeze(-1)

@@ -47,6 +47,25 @@ class Named:
         _outermost.name, _outermost.call = self.outer
 
 
+_OF_NUMPY = {"axis": "dim", "keepdims": "keepdim", "x2": "other"} | dict.fromkeys(
+    ("x", "a", "x1"), "input"
+)
+
+
+def with_torch_names(
+    func: Callable[..., Any], handler: Callable[..., Any], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """The keywords of a call, NumPy's names (`axis`) as torch's own where torch takes both."""
+    if _OF_NUMPY.keys().isdisjoint(kwargs) or inspect.isfunction(func):
+        return kwargs
+    known = inspect.signature(handler).parameters if inspect.isfunction(handler) else {}
+    named = {key: _OF_NUMPY.get(key, key) for key in kwargs}
+    return {
+        key if key in known or named[key] not in known or named[key] in kwargs else named[key]: v
+        for key, v in kwargs.items()
+    }
+
+
 _INDEXING = {
     Tensor.__getitem__: ("x[index]", ("input", "index")),
     Tensor.__setitem__: ("x[index] = value", ("input", "index", "value")),

@@ -188,7 +188,7 @@ def term(like: Share, value: Any, *, saturate: bool = True) -> Share:
     """
     if isinstance(value, Share):
         return value
-    tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=_plain_dtype(value))
+    tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=plain_dtype(value))
     if not tensor.is_floating_point():
         if like.unit == 1 or not bool((tensor.double().abs() >= LARGE_FILL).any()):
             return mpc.constant(like.session, tensor)
@@ -215,7 +215,7 @@ def compared(like: Share, value: Any, below: bool = True, above: bool = True) ->
     if isinstance(value, Share) or getattr(value, "dtype", None) is torch.bool:
         return term(like, value)
     number = scalar(value)
-    tensor = value if number is None else torch.tensor(number, dtype=_plain_dtype(number))
+    tensor = value if number is None else torch.tensor(number, dtype=plain_dtype(number))
     end = end_of_range(like, tensor.dtype)
     tensor = tensor.double() if isinstance(end, float) else tensor.long()
     filled = like.facts.filled and isinstance(end, float)
@@ -242,7 +242,8 @@ def room_for_fill(unit: int) -> int:
     return min(1 << 28, (1 << 60) // unit**2)
 
 
-def _plain_dtype(number: float) -> torch.dtype:
+def plain_dtype(number: float) -> torch.dtype:
+    """That of a public number on its own."""
     return torch.int64 if isinstance(number, int) else torch.float64
 
 

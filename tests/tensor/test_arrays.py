@@ -77,3 +77,11 @@ def test_arrays_receive_no_secrets():
             wrong(x)
     with pytest.raises(RuntimeError, match="size"):
         np.ones(5, dtype=np.float32) + x
+
+
+@pytest.mark.filterwarnings("error")
+def test_arrays_of_a_secret_are_refused_without_a_warning():
+    x = mpctensor.encrypt(X)
+    for fn in (np.array, np.asarray, lambda v: np.array(v, dtype=np.float64, copy=True)):
+        with pytest.raises(SecretLeakError, match=r"`array`.*decrypt"):
+            fn(x)

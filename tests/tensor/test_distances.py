@@ -74,3 +74,13 @@ def test_the_number_of_differences_has_a_gradient_of_zero(fn):
     x = mpctensor.encrypt(on_grid(3, 2)).requires_grad_()
     fn(x).sum().backward()
     assert_close(x.grad.decrypt(), torch.zeros(3, 2), 0)
+
+
+@pytest.mark.parametrize("p", [-2, -1, -0.5, 0.5, 1, 2, 3, float("inf"), -float("inf")])
+def test_dist(p):
+    """torch.dist: the norm of a difference, broadcast."""
+    x, y = on_grid(3, 4, low=1, high=2, seed=5), on_grid(4, low=-0.5, high=0.5, seed=6)
+    for fn in (torch.dist, torch.Tensor.dist):
+        check(lambda x, y, fn=fn: fn(x, y, p), x, y, ulps=4, grad_ulps=8)
+    check(lambda x: torch.dist(x, y, p=p), x, ulps=4, grad_ulps=8)
+    check(lambda x: torch.dist(x, y, 0), x, ulps=0, gradients=False)  # torch's own gradient fails

@@ -179,3 +179,50 @@ def test_parameters_of_two_sessions():
                     model(torch.ones(3, 2)).square().sum().backward()
                 optimizer.step()
             assert all(torch.isfinite(p.decrypt()).all() for m in models for p in m.parameters())
+
+
+def test_settings_are_the_users_own_at_every_time():
+    """In a closure, after a step that failed and in a state that is saved meanwhile."""
+    with mpctensor.init():
+        w = mpctensor.encrypt(nn.Parameter(torch.ones(3)))
+        optimizer = torch.optim.SGD([w], lr=0.5, momentum=0.5)
+        seen = []
+
+        def closure():
+            w.grad = mpctensor.encrypt(torch.ones(3))
+            seen.append(optimizer.state_dict()["param_groups"][0]["foreach"])
+            seen.append(optimizer.param_groups[0]["foreach"])
+            optimizer.param_groups[0]["lr"] = 0.25
+            return w.sum()
+
+        assert optimizer.step(closure) is not None
+        assert seen == [None, None]
+        assert w.decrypt().tolist() == [0.75] * 3  # by the closure's rate
+        optimizer.state[w]["momentum_buffer"] = torch.ones(3)  # plain
+        with pytest.raises(mpctensor.SecretLeakError):
+            optimizer.step()
+        assert optimizer.param_groups[0]["foreach"] is None
+        assert type(optimizer) is torch.optim.SGD
+
+
+def test_optimizers_that_are_subclasses():
+    class Counting(torch.optim.Adam):
+        steps = 0
+
+        def step(self, closure=None):
+            self.steps += 1
+            return super().step(closure)
+
+    def trained(hide):
+        w = hide(nn.Parameter(torch.ones(3)))
+        optimizer = Counting([w], lr=0.5)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+        for _ in range(3):
+            w.grad = hide(torch.tensor([1.0, -2.0, 0.5]))
+            optimizer.step()
+            scheduler.step()
+        assert optimizer.steps == 3
+        return mpctensor.decrypt(w.detach())
+
+    with mpctensor.init():
+        assert torch.allclose(trained(mpctensor.encrypt), trained(lambda v: v), atol=1e-3)

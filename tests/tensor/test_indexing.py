@@ -86,3 +86,14 @@ def test_one_number_goes_where_a_secret_mask_is_true():
     check(lambda x: set_where(x, x > 0, 0.25), X, ulps=1)
     check(lambda x: set_where(x, x[:, 0] > 0, -1), X, ulps=1)
     check(lambda x: set_where(x, x < 0, x[0, 0]), X, ulps=1, gradients=False)
+
+
+def test_a_mask_without_dimensions():
+    number = torch.tensor(1.5)
+    check(lambda x: set_where(x, x > 0, 0.25), number, ulps=0)
+    check(lambda x: set_where(x, x < 0, 2), number, ulps=0)
+    check(lambda x: set_where(x, x > 0, x * 2), number, ulps=1)
+    check(lambda x: set_where(x, x[0, 0] > -9, torch.ones(X.shape[1:])), X, ulps=0)
+    check(lambda x: set_where(x.long(), x > 0, 3), number, gradients=False)
+    with pytest.raises(SecretLeakError, match="encrypt"):
+        set_where(torch.ones(()), mpctensor.encrypt(number) > 0, 2.0)

@@ -132,3 +132,44 @@ def test_gradients_of_gradients(name):
 
     for got, expected in zip(second(True), second(False), strict=True):
         assert_close(got, expected, 64)
+
+
+ALIASES = {
+    **{
+        name: lambda x, name=name: getattr(torch, name)(x, axis=1)
+        for name in ("prod", "sort", "argsort", "cumprod", "logcumsumexp", "cummax", "median")
+    },
+    **{
+        name: lambda x, name=name: getattr(x, name)(axis=-1, keepdims=True)
+        for name in ("max", "min", "amax", "amin", "argmax", "argmin", "prod", "nanmedian")
+    },
+    "topk": lambda x: x.topk(2, axis=0),
+    "kthvalue": lambda x: torch.kthvalue(x, 2, axis=0, keepdims=True),
+    "quantile": lambda x: torch.quantile(x, 0.5, axis=0),
+    "input": lambda x: torch.amax(x=x, axis=0),
+    "other": lambda x: torch.max(x, x2=-x),
+    "both": lambda x: torch.minimum(x1=x, x2=-x),
+}
+
+
+@pytest.mark.parametrize("name", ALIASES)
+def test_keywords_of_numpy(name):
+    check(ALIASES[name], on_grid(4, 5), ulps=8, gradients=False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda x: torch.max(x, dims=1),
+        lambda x: torch.amax(x, dim=0, axis=0),
+        lambda x: torch.prod(x, axes=1),
+        lambda x: F.softmax(x, axis=1),
+    ],
+)
+def test_keywords_that_torch_refuses(wrong):
+    x = on_grid(4, 5)
+    with pytest.raises(TypeError) as plain:
+        wrong(x)
+    with pytest.raises(TypeError) as secret:
+        wrong(mpctensor.encrypt(x))
+    assert str(secret.value).replace("SharedTensor", "Tensor") == str(plain.value)

@@ -64,3 +64,10 @@ def test_input_of_a_gradient_is_not_needed():
     y.add_(1)
     out.sum().backward()
     assert x.grad.decrypt().tolist() == [[1, 1, 2, 0, 1], [1, 1, 3, 0, 0]]
+
+
+def test_the_product_of_one_element_has_memory_of_its_own():
+    x = mpctensor.encrypt(torch.ones(2, 1)).requires_grad_()
+    y = x * 1
+    y.prod(1).mul_(5)
+    assert y.decrypt().flatten().tolist() == [1, 1]

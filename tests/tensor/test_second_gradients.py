@@ -57,3 +57,34 @@ def test_second_gradients(name):
             found.append((first, second))
     for secret, plain in zip(*found, strict=True):
         assert_close(secret.detach().decrypt(), plain.detach(), 48)
+
+
+def beside_plain(fn, *given):
+    """(secret, plain) pairs: value, gradients, and gradients of their weighed sum."""
+    found = []
+    for hide in (mpctensor.encrypt, lambda v: v.double()):
+        leaves = [hide(v.clone()).requires_grad_() for v in given]
+        out = fn(*leaves)
+        weights = torch.arange(1, out.numel() + 1).reshape(out.shape) % 3 - 0.5
+        first = torch.autograd.grad((out * weights).sum(), leaves, create_graph=True)
+        second = torch.autograd.grad(sum((g * g).sum() for g in first), leaves)
+        found.append([mpctensor.decrypt(v.detach()).double() for v in (out, *first, *second)])
+    return zip(*found, strict=True)
+
+
+@pytest.mark.parametrize("p", [0.5, 0.75, 1.5, 3])
+def test_of_normalize_of_any_order(p):
+    x = on_grid(3, 4, low=0.3, high=2, seed=9)
+    x[0] *= -1
+    for secret, plain in beside_plain(lambda x: F.normalize(x, p), x):
+        assert (secret - plain).abs().max() <= 2.0**-12 * max(1, plain.abs().max())
+
+
+@pytest.mark.parametrize("size", [(3, 1), (1,), ()])
+def test_of_prod_over_one_element(size):
+    x = on_grid(*size, low=0.5, high=2) if size else torch.tensor(1.25)
+    calls = [lambda x: x.prod(-1) ** 2, lambda x: (x * x).prod(-1, keepdim=True)]
+    for fn in [*calls, lambda x: x.prod() ** 3]:
+        for secret, plain in beside_plain(fn, x):
+            assert secret.shape == plain.shape
+            assert torch.allclose(secret, plain, atol=2.0**-10)
