@@ -62,7 +62,7 @@ def multi_margin_loss(
     _public_classes(input, target)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
-    x = input.unsqueeze(0) if input.dim() == 1 else input
+    x = input.reshape(1, -1) if input.dim() <= 1 else input
     classes = target.reshape(-1)
     if x.dim() != 2 or classes.numel() != x.shape[0]:
         raise RuntimeError("inconsistent target size")
@@ -74,7 +74,7 @@ def multi_margin_loss(
     if weight is not None:
         hinges = hinges * weight[classes[samples]]
     reduction = _legacy(size_average, reduce, reduction)
-    return _reduced(_per_sample(hinges, samples, x), reduction, input.dim() == 1)
+    return _reduced(_per_sample(hinges, samples, x), reduction, input.dim() <= 1)
 
 
 @front(F.multilabel_margin_loss)
@@ -90,9 +90,9 @@ def multilabel_margin_loss(
     The targets of a sample are those before the first -1.
     """
     _public_classes(input, target)
-    if tuple(target.shape) != tuple(input.shape) or input.dim() not in (1, 2):
+    if tuple(target.shape) != tuple(input.shape) or input.dim() > 2:
         raise RuntimeError("inconsistent target size")
-    x, labels = (v.reshape(-1, input.shape[-1]) for v in (input, target))
+    x, labels = (v.reshape(1, -1) if v.dim() <= 1 else v for v in (input, target))
     valid = (labels < 0).cumsum(1) == 0
     if bool((labels[valid] >= x.shape[1]).any()):
         raise RuntimeError("target out of range")
@@ -101,4 +101,4 @@ def multilabel_margin_loss(
     samples, places, others = (valid.unsqueeze(2) & ~is_target.unsqueeze(1)).nonzero(as_tuple=True)
     hinges = _hinges(x, samples, labels[samples, places], others, 1.0)
     reduction = _legacy(size_average, reduce, reduction)
-    return _reduced(_per_sample(hinges, samples, x), reduction, input.dim() == 1)
+    return _reduced(_per_sample(hinges, samples, x), reduction, input.dim() <= 1)

@@ -18,7 +18,7 @@ from ..ops.operands import is_number
 from ..ops.pointwise import LARGE_NUMERATOR
 from ..ops.registry import front
 from ..tensor import SharedTensor, unwrap, wrap
-from .curves import absolute
+from .curves import absolute, needs_gradient
 
 # torch's gradient of sgn is a plain zero tensor, which is no gradient of a secret
 front(torch.sgn, Tensor.sgn)(torch.sign)
@@ -42,7 +42,8 @@ def over(input: Any, other: Any) -> Any:
 def copysign(input: Any, other: Any) -> Any:
     """|x| with the sign of y: torch's own gradient would divide by x."""
     size = absolute(input) if isinstance(input, SharedTensor) else torch.as_tensor(input).abs()
-    return size * (1.0 - 2.0 * torch.signbit(torch.as_tensor(other)))
+    sign = 1.0 - 2.0 * torch.signbit(torch.as_tensor(other))
+    return size * (sign + 0 * other if needs_gradient(other) else sign)  # that of other is 0
 
 
 @front(F.rrelu, torch.rrelu)

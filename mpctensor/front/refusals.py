@@ -74,6 +74,10 @@ for _name in _MEMORY:
 FRONT[Tensor.resize_as_] = _refusal(
     "resize_as_", "make a tensor of that shape; nn.LocalResponseNorm stands in for CrossMapLRN2d"
 )
+for _name in ("apply_", "map_", "map2_"):
+    FRONT[getattr(Tensor, _name)] = _refusal(
+        _name, "a function of Python would see the values: use torch's functions, or decrypt() it"
+    )
 FRONT[Tensor.__contains__] = _refusal("in", "use (x == value).any(), which stays secret")
 FRONT[torch.equal] = _refusal("equal", "use (x == y).all(), which stays secret, or decrypt()")
 FRONT[Tensor.equal] = FRONT[torch.equal]

@@ -28,7 +28,7 @@ from .operands import (
     term,
 )
 from .pointwise import mul, product, scaled
-from .reduce import dims_of
+from .reduce import as_rows, dims_of, with_dims
 from .registry import implements
 
 aten = torch.ops.aten
@@ -247,16 +247,14 @@ def log_softmax_backward(gradient: Any, y: Share, dim: int, dtype: torch.dtype) 
 def logsumexp(x: Share, dim: Any, keepdim: bool = False) -> Share:
     """log(sum(exp(x))) over one or several dimensions."""
     x, dims = as_float(x), dims_of(x, dim)
-    kept = [n for d, n in enumerate(x.shape) if d not in dims]
-    rest = [d for d in range(x.here.dim()) if d not in dims]
-    rows = x.map(lambda part: part.permute(*rest, *dims).reshape(*kept, -1))
+    rows = x.map(lambda part: as_rows(part, dims))
     if rows.here.numel() == 0 and rows.shape[-1] == 0:
         raise EncodingError("logsumexp() of no entries is -inf, which shares cannot hold")
     out = (
         rows.map(lambda part: part.squeeze(-1)) if _over_one(rows, -1) else mpc.logsumexp(rows, -1)
     )
-    size = [1 if d in dims else n for d, n in enumerate(x.shape)] if keepdim else kept
-    return out.map(lambda part: part.reshape(size)).clone()
+    out = out.map(lambda part: part.reshape(rows.shape[:-1]))
+    return out.map(lambda part: with_dims(part, x.shape, dims) if keepdim else part).clone()
 
 
 @implements(aten.dropout.default)

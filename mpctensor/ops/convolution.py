@@ -51,15 +51,21 @@ def convolution(
             x, weight, None, stride, padding, dilation, transposed, output_padding, groups
         )
         return _add_bias(factor(like, plain), bias)
-    operands = factor(like, x), factor(like, weight)
+    secret, kernel = factor(like, x), factor(like, weight)
     if transposed:
-        size = _transposed_size(
-            x, weight, stride, padding, dilation, _spread(output_padding, n), groups
-        )
-        out = mpc.conv_input(*operands, size, stride, padding, dilation, groups)
+        extra = _spread(output_padding, n)
+        size = _transposed_size(x, weight, stride, padding, dilation, extra, groups)
+        secret = _filled_up(secret, extra, stride)
+        out = mpc.conv_input(secret, kernel, size, stride, padding, dilation, groups)
     else:
-        out = mpc.conv(*operands, stride, padding, dilation, groups)
+        out = mpc.conv(secret, kernel, stride, padding, dilation, groups)
     return retag(_add_bias(out, bias), dtype)
+
+
+def _filled_up(x: Share, extra: Sequence[int], stride: Sequence[int]) -> Share:
+    """x with a zero at its ends for each whole stride of output padding."""
+    pads = [side for e, s in zip(extra, stride, strict=True) for side in (e // s, 0)][::-1]
+    return x.map(lambda part: aten.constant_pad_nd.default(part, pads)) if any(pads) else x
 
 
 def _transposed_size(
@@ -104,8 +110,11 @@ def convolution_backward(
     kernel = tuple(weight.shape[2:])
     to_x = to_weight = to_bias = None
     if transposed:
+        size = x.shape
+        x = _filled_up(x, _spread(output_padding, n), stride)
         if wanted[0]:
             to_x = mpc.conv(gradient, weight, stride, padding, dilation, groups)
+            to_x = to_x.map(lambda part: part[tuple(slice(s) for s in size)])
         if wanted[1]:
             to_weight = mpc.conv_weight(gradient, x, kernel, stride, padding, dilation, groups)
     else:

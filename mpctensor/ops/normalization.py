@@ -25,7 +25,7 @@ NORMALISED = "normalised"
 
 
 def _inverse_deviation(variance: Share, eps: float) -> Share:
-    return mpc.rsqrt(mpc.add(variance, term(variance, eps)))
+    return mpc.rsqrt(retag(mpc.add(variance, term(variance, eps)), variance.dtype))
 
 
 def _column(value: Any, n: int) -> Any:
@@ -258,7 +258,8 @@ def native_group_norm_backward(
 
 def _grouped(x: Share, groups: int) -> Share:
     """(N, C, *) as (N, groups, all of a group)."""
-    return x.map(lambda part: part.reshape(part.shape[0], groups, -1))
+    size = (x.shape[0], groups, prod(x.shape[1:]) // groups)
+    return x.map(lambda part: part.reshape(size))
 
 
 @implements(aten._weight_norm_interface.default)

@@ -18,7 +18,7 @@ from .. import protocols as mpc
 from ..share import Share
 from .layout import together
 from .lineage import as_fine_as
-from .operands import retag
+from .operands import retag, shares_of
 from .pointwise import scaled
 from .registry import implements
 from .windows import AnyWindows, Covering, Windows, adaptive_max_windows, windows_of
@@ -120,7 +120,10 @@ def _max_pool_with_indices(x: Share, windows: AnyWindows) -> tuple[Share, Share]
     aten.max_pool2d_with_indices_backward.default, aten.max_pool3d_with_indices_backward.default
 )
 def max_pool_with_indices_backward(gradient: Share, *arguments: Any) -> Share:
-    maxima: Maxima = arguments[-1].facts.derived[MAXIMA]
+    index = shares_of(arguments[-1])
+    maxima: Maxima | None = index[0].facts.derived.get(MAXIMA) if index else None
+    if maxima is None:
+        raise NotImplementedError("of indices that this pooling did not find; use autograd")
     return maxima.route(gradient)
 
 

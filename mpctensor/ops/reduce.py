@@ -273,9 +273,12 @@ def any_all(x: Share) -> Share:
 
 
 @implements(aten.any.dim, aten.any.dims)
-def any_dims(x: Share, dim: Any, keepdim: bool = False) -> Share:
-    """Whether a bit is set somewhere: the count is positive."""
-    return mpc.positive(mpc.total(converted(x, torch.bool), dims_of(x, dim), keepdim))
+def any_dims(x: Share, dim: Any = None, keepdim: bool = False) -> Share:
+    """Whether a bit is set somewhere: the count is positive. No dimensions (): each by itself."""
+    bits = converted(x, torch.bool)
+    if isinstance(dim, (list, tuple)) and not dim:
+        return bits.clone()
+    return mpc.positive(mpc.total(bits, dims_of(x, dim), keepdim))
 
 
 @implements(aten._is_any_true.default)
@@ -297,5 +300,5 @@ def all_all(x: Share) -> Share:
 
 
 @implements(aten.all.dim, aten.all.dims)
-def all_dims(x: Share, dim: Any, keepdim: bool = False) -> Share:
+def all_dims(x: Share, dim: Any = None, keepdim: bool = False) -> Share:
     return mpc.invert(any_dims(mpc.invert(converted(x, torch.bool)), dim, keepdim))

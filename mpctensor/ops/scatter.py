@@ -140,5 +140,6 @@ def index_reduce(
 def for_every_slice(index: Tensor, dim: int, source: Any) -> Tensor:
     """One position for each slice of the source, as one for each element."""
     places = [1] * len(source.shape)
-    places[dim] = -1
+    if places:
+        places[dim] = -1
     return index.view(places).expand(tuple(source.shape))

@@ -95,11 +95,11 @@ class Windows:
     def fold(self, windows: Tensor) -> Tensor:
         """The transpose of `pad` and `view`: every element added where it came from."""
         out = torch.zeros((*self.lead, *self.padded), dtype=windows.dtype)
-        flat = out.view(prod(self.lead), -1)
+        flat = out.view(prod(self.lead), prod(self.padded))
         positions = torch.arange(prod(self.padded)).view(self.padded)
         own = Windows(self.padded, self.kernel, self.stride, (0,) * self.n, self.dilation, False)
         index = own.select(positions, self.output).reshape(-1)
-        flat.index_add_(1, index, windows.reshape(prod(self.lead), -1))
+        flat.index_add_(1, index, windows.reshape(prod(self.lead), index.numel()))
         for i in range(self.n):
             out = out.narrow(i - self.n, self.padding[i], self.size[i - self.n])
         return out.contiguous()

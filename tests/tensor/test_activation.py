@@ -188,3 +188,9 @@ def test_plain_recurrent_layers_read_secrets(kind):
     assert torch.allclose(got.decrypt(), expected, atol=16 * ULP)
     with pytest.raises(mpctensor.SecretLeakError, match=r"requires grad.*encrypt"):
         layer(secret)[0].sum().backward()
+
+
+@pytest.mark.parametrize("size, dim", [((), 0), ((), ()), ((), -1), ((3, 0), 0), ((0, 3), (-1,))])
+def test_logsumexp_of_small_sizes(size, dim):
+    for kept in (False, True):
+        check(lambda x, kept=kept: x.logsumexp(dim, kept), torch.full(size, 0.75))

@@ -15,6 +15,12 @@ CASES = {
     "conv2d_same": (F.conv2d, (1, 2, 5, 5), (3, 2, 3, 3), {"padding": "same"}),
     "conv2d_unbatched": (F.conv2d, (3, 6, 5), (4, 3, 3, 3), {}),
     "transposed1d": (F.conv_transpose1d, (2, 3, 5), (3, 2, 3), {"stride": 2}),
+    "transposed, filled up": (
+        F.conv_transpose2d,
+        (2, 2, 4, 4),
+        (2, 2, 4, 5),
+        {"stride": (3, 2), "padding": (1, 2), "output_padding": (2, 3), "dilation": 4, "groups": 2},
+    ),
     "transposed2d": (
         F.conv_transpose2d,
         (1, 4, 4, 4),

@@ -112,3 +112,10 @@ def test_linear_cross_entropy():
         ulps=48,
         grad_ulps=96,
     )
+
+
+def test_one_score():
+    for fn in (F.multi_margin_loss, F.multilabel_margin_loss):
+        for reduction in ("none", "mean"):
+            loss = lambda x, fn=fn, how=reduction: fn(x, torch.tensor(0), reduction=how)  # noqa: E731
+            check(loss, torch.tensor(1.5))

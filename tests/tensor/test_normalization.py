@@ -112,3 +112,15 @@ def test_other_precisions(precision):
     torch.testing.assert_close(
         y.decrypt(), F.layer_norm(x, (4,)), atol=2.0 ** (4 - min(precision, 16)), rtol=0
     )
+
+
+def test_no_samples_and_the_dtype_of_statistics():
+    check(lambda x: F.group_norm(x, 2), torch.zeros(0, 4, 3))
+    check(lambda x: F.group_norm(x, 1), torch.zeros(0, 2))
+    x = mpctensor.encrypt(on_grid(2, 4, 3))
+    for out in (
+        torch.native_layer_norm(x, [3], None, None, 1e-5),
+        torch.native_batch_norm(x, None, None, None, None, True, 0.1, 1e-5),
+        torch.native_group_norm(x, None, None, 2, 4, 3, 2, 1e-5),
+    ):
+        assert {value.dtype for value in out} == {torch.float32}

@@ -118,3 +118,9 @@ def test_choices_between_two_numbers():
     x = torch.tensor([0.25, 0.5, 0.0, 3.0])
     check(torch.special.entr, x, gradients=False)
     check(lambda v: torch.where(v > 0.3, 2, 0.5), x, ulps=0, gradients=False)
+
+
+def test_the_sign_giver_of_copysign_has_a_gradient_of_zeros():
+    x, y = on_grid(3, 4), on_grid(4, seed=1)
+    for secret in ((0, 1), (0,), (1,)):
+        check(torch.copysign, x, y, secret=secret, ulps=1)

@@ -446,3 +446,8 @@ def test_writes_hold_what_results_hold(name):
     expected = fresh(mpctensor.encrypt(plain)).decrypt()
     assert_close(expected, fresh(plain), 1)
     assert_close(write(mpctensor.encrypt(plain)).decrypt(), expected, 1)
+
+
+def test_powers_of_nothing():
+    check(lambda x: x ** torch.zeros(0), torch.tensor(1.5))
+    check(lambda x: x ** torch.zeros(3, 0), torch.zeros(0))

@@ -131,3 +131,17 @@ def test_impossible_windows_raise_as_in_torch(name):
         IMPOSSIBLE[name](image)
     with pytest.raises(RuntimeError, match=re.escape(str(plain.value))):
         IMPOSSIBLE[name](mpctensor.encrypt(image))
+
+
+def test_average_of_no_samples():
+    check(lambda x: F.avg_pool1d(x, 6, 3, 2), torch.zeros(0, 3, 9))
+    check(lambda x: F.avg_pool2d(x, 2), torch.zeros(0, 3, 4, 4))
+
+
+def test_the_gradient_of_a_pooling_asked_for_by_hand():
+    x = mpctensor.encrypt(on_grid(1, 2, 4, 4))
+    _, index = F.max_pool2d(x, 2, return_indices=True)
+    sizes = ([2, 2], [2, 2], [0, 0], [1, 1], False)
+    for places in (index.clone(), index.decrypt()):
+        with pytest.raises(mpctensor.UnsupportedOperationError, match="autograd"):
+            torch.ops.aten.max_pool2d_with_indices_backward(x[..., :2, :2], x, *sizes, places)

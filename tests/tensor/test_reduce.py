@@ -155,3 +155,12 @@ def test_the_gradient_of_a_norm_compares_nothing():
     with mpctensor.cost() as spent:
         norms.backward(mpctensor.encrypt(torch.ones(8)))
     assert spent.rounds <= 9
+
+
+@pytest.mark.parametrize("name", ["any", "all"])
+@pytest.mark.parametrize("size", [(), (0,), (3, 0), (2, 3)])
+def test_bits_over_no_and_all_dimensions(name, size):
+    """() reduces nothing; nothing given, or None, everything."""
+    fn, x = getattr(torch, name), on_grid(*size) if size else torch.tensor(0.0)
+    for options in ({"dim": ()}, {"dim": (), "keepdim": True}, {"dim": None}, {"keepdim": False}):
+        check(lambda x, options=options: fn(x > 0, **options), x, gradients=False)

@@ -426,3 +426,10 @@ def test_a_branch_may_ask_for_nan(mode):
 def test_a_layer_that_resizes_names_another() -> None:
     with pytest.raises(SecretLeakError, match="LocalResponseNorm"):
         nn.CrossMapLRN2d(2)(mpctensor.encrypt(torch.ones(1, 3, 2, 2)))
+
+
+def test_functions_of_python_see_no_element():
+    x = mpctensor.encrypt(torch.ones(2))
+    for call in (lambda: x.apply_(abs), lambda: x.map_(x, max)):
+        with pytest.raises(SecretLeakError, match=r"function of Python.*decrypt"):
+            call()

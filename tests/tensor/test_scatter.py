@@ -80,3 +80,10 @@ def test_bad_reductions():
         x.scatter_reduce(0, WHERE + 9, x[2:], "amax")
     with pytest.raises(RuntimeError, match="Number of indices"):
         x.index_reduce(0, ROWS, x[:2], "prod")
+
+
+@pytest.mark.parametrize("reduce", ["prod", "mean", "amax", "amin"])
+def test_index_reduce_of_a_number(reduce):
+    at = torch.tensor([0])
+    fn = lambda x, y: x.index_reduce(0, at, y, reduce)  # noqa: E731
+    check(fn, torch.tensor(1.5), torch.tensor(-2.0), ulps=2, gradients=False)
