@@ -187,11 +187,16 @@ class _Encryption:
         if self.source is None and raw is not None and session.deployed:
             self.agreement.add(raw)
         session.transport.agree("encrypt", str(dtype), scale, unit)
+        session.meter.note(f"encrypt of {tuple(value.shape)}{self._from}")
         source = session.first if self.source is None else self.source
         parts = session.input(raw, value.shape, source)
         share = Share.make(session, parts, dtype, scale, unit, shown=inf, fine=moment)
         share.facts.origin = session.transport.stamp()
         return share
+
+    @property
+    def _from(self) -> str:
+        return "" if self.source is None else f" from {self.session.names[self.source]}"
 
     def _encoded(self, value: Tensor, scale: int) -> Tensor:
         try:
@@ -210,7 +215,7 @@ class _Encryption:
 
     def check(self) -> None:
         """That all parties passed the same so far, where no source was named."""
-        if not self.agreement.holds(self.session):
+        if not self.agreement.holds(self.session, "encrypt"):
             raise SessionError(
                 "the parties passed different values to encrypt(): name the one whose values count,"
                 ' src="..."'

@@ -145,7 +145,7 @@ def _share_generator(session: Session, public_seed: bytes) -> None:
     """torch's generator in one state at all parties: fresh layers and shuffles are public."""
     agreement = Agreement()
     agreement.add(torch.get_rng_state())
-    if not agreement.holds(session):
+    if not agreement.holds(session, "init"):
         torch.manual_seed(_number(derive(public_seed, "torch", b"")))
 
 

@@ -42,7 +42,7 @@ def reduced(tensor: SharedTensor) -> tuple[Callable[..., SharedTensor], tuple[An
         header = Header(
             session.names, owners(session), counter, identity, {"tensor": 0}, (entry,), (piece,)
         )
-        session.meter.lately = f", after torch.save of tensor {counter}"
+        session.meter.note(f"torch.save of tensor {counter}")
     return restored, (VERSION, encode(header).decode(), *(share.parts[p] for p in session.local))
 
 
@@ -103,7 +103,7 @@ def _made(session: Session, header: Header, parts: Sequence[Tensor]) -> SharedTe
     session.transport.agree("torch.load", header.id, repr(entry), *piece.to_json())
     share = _share(session, piece, parts)
     which = f"{header.counter} ({header.id.hex()[:8]})"
-    session.meter.lately = f", after torch.load of saved tensor {which}"
+    session.meter.note(f"torch.load of saved tensor {which}")
     tensor = wrap(share, entry.requires_grad)
     if entry.parameter:
         tensor._is_param = True

@@ -37,18 +37,26 @@ class Agreement:
         self._hash.update(f"{tuple(value.shape)}".encode())
         self._hash.update(bytes_of(value.contiguous()))
 
-    def holds(self, session: Session) -> bool:
-        """Whether all parties entered the same. 5 rounds; 9 where there are more than two."""
+    def holds(self, session: Session, name: str) -> bool:
+        """Whether all parties entered the same. 5 rounds; 9 where there are more than two.
+
+        name: of the user's operation that needs it.
+        """
         if self._empty or not session.deployed:
             return True
         self._empty = True
         word = int.from_bytes(self._hash.digest(), "little", signed=True)
-        same = _vanishing(_differences(session, word))
-        if session.n > 2:  # open whether all agree, not who does
-            same = _vanishing(add_scalar(total(same), 1 - session.n))
-        outcome = reveal(same)
-        assert outcome is not None
-        return bool(outcome.item())
+        with session.operation(name):
+            return _all_same(session, word)
+
+
+def _all_same(session: Session, word: int) -> bool:
+    same = _vanishing(_differences(session, word))
+    if session.n > 2:  # open whether all agree, not who does
+        same = _vanishing(add_scalar(total(same), 1 - session.n))
+    outcome = reveal(same)
+    assert outcome is not None
+    return bool(outcome.item())
 
 
 def _differences(session: Session, word: int) -> Share:

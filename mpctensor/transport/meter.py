@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
+
+MOST_NOTED = 16  # of what was done since the last round
 
 
 @dataclass
@@ -93,17 +96,28 @@ def cost() -> Iterator[Cost]:
 class Meter:
     """A session's counter; counts are kept where a `cost()` is active only.
 
-    doing: the user's operation that runs now, for messages. lately: what was done since the last
-    round that parties have to do alike, in words that follow.
+    doing: the user's operation that runs now, for messages.
     """
 
     def __init__(self) -> None:
         self._operation: str | None = None
-        self.lately = ""
+        self._lately: deque[str] = deque(maxlen=MOST_NOTED)
 
     @property
     def doing(self) -> str:
         return self._operation or "other"
+
+    def note(self, what: str) -> None:
+        """That something was done without a round which parties have to do alike."""
+        self._lately.append(what)
+
+    def lately(self) -> str:
+        """The last of what was noted since this was asked, in words that follow."""
+        if not self._lately:
+            return ""
+        words = ", after " + ", ".join(self._lately)
+        self._lately.clear()
+        return words
 
     def _rows(self) -> Iterator[OpCost]:
         for record in _active:

@@ -83,8 +83,7 @@ class NetworkTransport:
             own = [opening.messages[self.me].contiguous() for opening in batch]
             shapes = [tuple(message.shape) for message in own]
             self.agree("round", shapes)
-            doing = f"`{self.meter.doing}` on {', '.join(map(str, shapes))}{self.meter.lately}"
-            self.meter.lately = ""
+            doing = f"`{self.meter.doing}` on {', '.join(map(str, shapes))}{self.meter.lately()}"
             digest = self._check.digest()
             payload = [bytes_of(message) for message in own]
             sent = [

@@ -243,6 +243,14 @@ DIFFERENT: dict[str, tuple[Step, Step]] = {
         lambda x: mpc.encrypt(EYE, precision=12),
         lambda x: mpc.encrypt(EYE, precision=13),
     ),
+    "shape of a value": (
+        lambda x: mpc.encrypt(torch.ones(4, 2)),
+        lambda x: mpc.encrypt(torch.ones(4, 3)),
+    ),
+    "shape of one's value": (
+        lambda x: (mpc.encrypt(EYE[:2], src="alice"), mpc.encrypt(EYE))[1],
+        lambda x: (mpc.encrypt(None, src="alice", shape=(2,)), mpc.encrypt(EYE))[1],
+    ),
     "learning rate": (_trained(0.1), _trained(0.2)),
     "dropout": (_trained(0.1, 0.5), _trained(0.1, 0.25)),
     "minuend": (lambda x: x[:2] * 1 - x[1:] * 1, lambda x: x[1:] * 1 - x[:2] * 1),

@@ -36,6 +36,18 @@ def test_both_sides_say_what_they_are_doing(found):
     assert "here `mul` on (9,), alice `mul` on (6,)" in bob
 
 
+def test_shapes_that_were_encrypted_are_named(found):
+    one, two = (found[f"shape of {what}"] for what in ("a value", "one's value"))
+    here, there = (
+        "here `encrypt` on (1,), after encrypt of ",
+        "bob `encrypt` on (1,), after encrypt of ",
+    )
+    assert f"{here}(4, 2), {there}(4, 3); every" in one["alice"][1]
+    assert "here `encrypt` on (1,), after encrypt of (4, 3), alice" in one["bob"][1]
+    more = ", encrypt of (3, 3)"
+    assert f"{here}(2, 3) from alice{more}, {there}(2,) from alice{more}; ev" in two["alice"][1]
+
+
 def test_looking_alone_is_free(tmp_path):
     out = run(tmp_path, faulty.__file__, "looks")
     assert [code for code, _, _ in out.values()] == [0, 0], out
