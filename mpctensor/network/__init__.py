@@ -6,6 +6,7 @@ unpickled, and nothing is allocated because a peer says so.
 """
 
 from .channel import Channel, Frame, Kind, bytes_of
+from .connection import LOOK, Heed
 from .duplex import Duplex
 from .identity import Identity
 from .listener import Caller, Listener
@@ -13,11 +14,13 @@ from .meeting import dial, probe
 from .sending import Departure
 
 __all__ = [
+    "LOOK",
     "Caller",
     "Channel",
     "Departure",
     "Duplex",
     "Frame",
+    "Heed",
     "Identity",
     "Kind",
     "Listener",

@@ -18,16 +18,18 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from io import BufferedReader, BytesIO
 from time import monotonic
 from typing import Any
 
 from torch import Tensor
 
 from ..errors import PeerError, SessionError
+from .connection import Connection, Heed
 from .identity import why
-from .parting import cut, hung_up
+from .parting import cut, hung_up, spill
 from .sending import Departure, Sender
-from .tls import reader
+from .tls import TlsSocket, reader
 
 HEADER = struct.Struct("<4sBxHQ16s")  # magic, kind, length of text, of payload, digest
 MAGIC = b"mpc1"
@@ -35,6 +37,7 @@ EMPTY = bytes(16)
 INLINE = 1 << 15  # bytes that fit every socket buffer: sent by the caller itself
 MOST_TEXT = 1 << 12
 MOST_JSON = 1 << 14
+MOST_LEFT = 1 << 28  # bytes that connections may hold of a peer that has hung up
 
 
 class Kind(IntEnum):
@@ -86,22 +89,29 @@ class Channel:
     ) -> None:
         self.peer = peer
         self.sent = self.received = 0
-        self.outgoing, self.incoming = outgoing, incoming
-        self._reader = reader(incoming, self._before_waiting)
+        self.outgoing, self.incoming = Connection.of(outgoing), Connection.of(incoming)
+        self._reader: BufferedReader | TlsSocket | BytesIO = reader(
+            self.incoming, self._before_waiting
+        )
+        self.around: Heed | None = None  # what to do every `LOOK` seconds of waiting
         self.meanwhile: Callable[[Channel], None] | None = None  # what to do before waiting
         self.patience, self._setting = timeout, "timeout"
-        self._sender = Sender(outgoing)
+        self._sender = Sender(self.outgoing)
         self._ended: SessionError | None = None
-        self._kept: Frame | None = None  # read by `heed`, for `receive`
         self._reading = threading.Lock()
         self._closing, self._closed = threading.RLock(), False
-        for connection in (outgoing, incoming):
+        for connection in (self.outgoing, self.incoming):
             _prepare(connection, timeout)
         _OPEN.add(self)
 
     def wait_forever(self) -> None:
         """Silence from this peer is normal: it speaks when it is asked (keep-alives go on)."""
-        self.incoming.settimeout(None)
+        self.incoming.wait_for(None)
+
+    def look_around(self, heed: Heed) -> None:
+        """Whoever waits for this peer from now on calls `heed` every `LOOK` seconds."""
+        self.around = heed
+        self.incoming.wait_for(self.patience, heed)
 
     # Sending
 
@@ -168,28 +178,58 @@ class Channel:
         Raises PeerError where the peer is gone, silent for too long or says that it lost someone,
         SessionError where it has ended its session or speaks out of turn.
         """
-        frame, self._kept = self._kept or self._next(), None
+        frame = self._next()
         if frame.kind in kinds:
             return frame
         raise self._end(self._unexpected(frame))
 
     def heed(self) -> None:
-        """Raise what `receive` would in the end, where the peer has hung up on the session.
+        """Raise what `receive` would in the end, where the peer has hung up without a goodbye.
 
         For one that waits for somebody else meanwhile. It costs one look at the connection to a
-        peer that is there. Openings that nobody has received yet go with the session; a peer that
-        has sent none, and has said goodbye, needs nothing more, and may.
+        peer that is there. What a peer sent before it said goodbye may still be received.
         """
-        if self._kept is not None or not hung_up(self.outgoing):
+        if self._ended is not None:
+            raise self._ended
+        rest = self._left_behind()
+        if rest is None:
             return
+        received = self.received
         frame = self._next()
-        if frame.kind is Kind.BYE:
-            self._kept = frame
-            return
-        while frame.kind is Kind.OPENING:
+        while frame.kind not in (Kind.ABORT, Kind.BYE):
             self._skip(frame.size)
             frame = self._next()
-        raise self._end(self._unexpected(frame))
+        if frame.kind is Kind.ABORT:
+            raise self._end(self._unexpected(frame))
+        rest.seek(0)
+        self.received = received
+
+    def _left_behind(self) -> BytesIO | None:
+        """All that a peer has left that has just hung up, to be read from here.
+
+        None where it has not, or a thread that reads from it will notice.
+        """
+        if self._closed or not self._reading.acquire(blocking=False):
+            return None
+        try:
+            if isinstance(self._reader, BytesIO) or not hung_up(self.outgoing):
+                return None
+            self._reader = rest = BytesIO(self._rest())
+            return rest
+        finally:
+            self._reading.release()
+
+    def _rest(self) -> bytes:
+        """What is still on the connection."""
+        rest = bytearray()
+        try:
+            while piece := self._reader.read(INLINE):
+                rest += piece
+                if len(rest) > MOST_LEFT:
+                    raise self._end(PeerError(f"{self.peer} has hung up and goes on sending"))
+        except OSError as error:
+            raise self._end(self._lost(error)) from error
+        return bytes(rest)
 
     def _next(self) -> Frame:
         head, text = self._read(_head, self._reader)
@@ -246,19 +286,20 @@ class Channel:
         """A message of the introductions."""
         self.send(Kind.MEETING, [json.dumps(value).encode()])
 
-    def receive_json(self, until: float | None = None) -> dict[str, Any]:
+    def receive_json(self, until: float | None = None, heed: Heed | None = None) -> dict[str, Any]:
         """Its counterpart; SessionError for anything else.
 
-        until: the time (of `monotonic`) to wait for it, where that is not the timeout.
+        until: the time (of `monotonic`) to wait for it, where that is not the timeout. heed: called
+        every `LOOK` seconds meanwhile; what it raises ends the wait.
         """
-        usual = self.patience
+        usual = self.patience, "timeout", self.around
         if until is not None:
-            self._wait_for(max(0.1, until - monotonic()), "startup")
+            self._wait_for(max(0.1, until - monotonic()), "startup", heed)
         try:
             value = json.loads(self.payload(self.receive(Kind.MEETING), MOST_JSON))
         except (ValueError, RecursionError):
             value = None
-        self._wait_for(usual, "timeout")
+        self._wait_for(*usual)
         if not isinstance(value, dict):
             raise self._end(SessionError(f"{self.peer} introduced itself in no way known here"))
         return value
@@ -267,9 +308,9 @@ class Channel:
         if self.meanwhile is not None:
             self.meanwhile(self)
 
-    def _wait_for(self, seconds: float, setting: str) -> None:
-        self.patience, self._setting = seconds, setting
-        self.incoming.settimeout(seconds)
+    def _wait_for(self, seconds: float, setting: str, heed: Heed | None) -> None:
+        self.patience, self._setting, self.around = seconds, setting, heed
+        self.incoming.wait_for(seconds, heed)
 
     def _lost(self, error: OSError) -> PeerError:
         if isinstance(error, TimeoutError):
@@ -308,7 +349,7 @@ class Channel:
             self._closed = True
             _OPEN.discard(self)
             try:
-                self._sender.finish(self._packed(kind, text), patience)
+                self._sender.finish(self._packed(kind, text), patience, self._spill)
             finally:
                 for connection in (self.outgoing, self.incoming):
                     cut(connection)
@@ -318,6 +359,14 @@ class Channel:
                 for connection in (self.outgoing, self.incoming):
                     connection.close()
 
+    def _spill(self) -> None:
+        """Nobody here reads any more; a peer that sends before it reads gets on."""
+        if self._reading.acquire(blocking=False):
+            try:
+                spill(self.incoming)
+            finally:
+                self._reading.release()
+
     def forget(self) -> None:
         """Let go of the connections without a word: another process goes on with them."""
         self._closed = True
@@ -325,9 +374,9 @@ class Channel:
             os.close(connection.detach())
 
 
-def _prepare(connection: socket.socket, timeout: float) -> None:
+def _prepare(connection: Connection, timeout: float) -> None:
     """No delay for small messages; a machine that vanished is noticed within the timeout."""
-    connection.settimeout(timeout)
+    connection.wait_for(timeout)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (

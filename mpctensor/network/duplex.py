@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from .channel import EMPTY, Channel, Kind
+from .connection import ready
 from .sending import Departure
 
 
@@ -76,7 +77,8 @@ class Duplex:
                 watch.register(channel.outgoing, select.POLLOUT)
         if source is not None:
             watch.register(source.incoming, select.POLLIN)
-        ready = watch.poll(0 if any(moved) else 1000 * waited_for.patience)
-        if not ready and not any(moved):
+        patience = 0 if any(moved) else waited_for.patience
+        seen = ready(watch, patience, waited_for.around)
+        if not seen and not any(moved):
             raise waited_for.silent("took") if source is None else TimeoutError
-        return source is not None and any(fd == source.incoming.fileno() for fd, _ in ready)
+        return source is not None and any(fd == source.incoming.fileno() for fd, _ in seen)

@@ -63,7 +63,8 @@ class Listener:
 
     judge: gets (name, topic) of a caller that has proved its name, and says why it may not come
     in, or None. arrived: gets every caller that was welcomed; refused: a line about every other,
-    without a control character, but not without limit. Raises SessionError where the
+    without a control character, but not without limit; tells: what a probe by a member is answered
+    beside time and release. Raises SessionError where the
     address cannot be had or the identity's files cannot be used. port: the one listened on (an
     address may leave it to the system by 0).
     """
@@ -76,10 +77,12 @@ class Listener:
         arrived: Callable[[Caller], None],
         timeout: float,
         refused: Callable[[str], None] = lambda line: None,
+        tells: Callable[[str], dict[str, Any]] = lambda name: {},
     ) -> None:
         check_reach(me, address)
         self._me, self._context = me, me.context(server=True)
         self._judge, self._arrived, self._refused = judge, arrived, refused
+        self._tells = tells
         self._timeout = timeout
         self._guests: list[_Guest] = []  # in the order in which they came
         self._halves: dict[tuple[str, str, str], _Guest] = {}
@@ -175,7 +178,8 @@ class Listener:
         """Answer an introduction; whether the connection is kept."""
         refusal = self._misled(said, name)
         if refusal is None and said.get("direction") == "probe":
-            self._say(guest, time=time(), release=VERSION)
+            known = self._tells(printable(said.get("from")))
+            self._say(guest, time=time(), release=VERSION, **known)
             return False
         refusal = refusal or self._refusal(said)
         if refusal is not None:

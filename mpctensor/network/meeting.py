@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import PeerError, SessionError
 from .channel import Channel
+from .connection import Connection, Heed, reach
 from .identity import Identity, begin_tls, is_loopback, proved_name, why
 from .introduction import printable, read, write
 from .parting import part
@@ -23,20 +24,32 @@ from .parting import part
 PROTOCOL = 1  # changes whenever members of different releases would not understand each other
 PATIENCE = 10.0  # seconds for an introduction
 PAUSE = 0.2  # seconds before another call
+MOST_PAUSE = 0.5  # seconds between two attempts to connect
 HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 Address = tuple[str, int]
 Topic = dict[str, Any]  # what a call is about: JSON
 
 
+def _nothing() -> None:
+    """Nobody to heed."""
+
+
 def dial(
-    me: Identity, address: Address, peer: str, topic: Topic, until: float, timeout: float
+    me: Identity,
+    address: Address,
+    peer: str,
+    topic: Topic,
+    until: float,
+    timeout: float,
+    heed: Heed = _nothing,
 ) -> Channel:
     """Call a member, again and again until it answers or the time (of `monotonic`) has come.
 
-    Raises PeerError where nobody answers, somebody else does, or the call is refused.
+    heed: called now and then meanwhile; what it raises ends the call. Raises PeerError where nobody
+    answers, somebody else does, or the call is refused.
     """
-    line = _Line.to(me, address, peer)
+    line = _Line.to(me, address, peer, heed)
     while True:
         try:
             return Channel(peer, *_both_ways(line, topic, until), timeout)
@@ -44,17 +57,25 @@ def dial(
             if not isinstance(error.__cause__, HUNG_UP) or monotonic() + PAUSE >= until:
                 raise
         sleep(PAUSE)
+        heed()
 
 
-def probe(me: Identity, address: Address, peer: str, patience: float = PATIENCE) -> dict[str, Any]:
+def probe(
+    me: Identity,
+    address: Address,
+    peer: str,
+    patience: float = PATIENCE,
+    heed: Heed = _nothing,
+) -> dict[str, Any]:
     """Ask a member that listens how it is: {"time": seconds since 1970, "release": of mpctensor}.
 
-    patience: seconds for the connection. Raises OSError where nobody listens, PeerError where
-    nobody answers, or somebody else does.
+    A provider tells its parties the "sessions" that run there too. patience: seconds for the
+    connection. heed: as of `dial`. Raises OSError where nobody listens, PeerError where nobody
+    answers, or somebody else does.
     """
-    line = _Line.to(me, address, peer)
-    connection = socket.create_connection(address, patience)
-    connection, answer = line.introduce(connection, {"direction": "probe"}, monotonic() + PATIENCE)
+    line = _Line.to(me, address, peer, heed)
+    connected = reach(address, monotonic() + patience, heed)
+    connection, answer = line.introduce(connected, {"direction": "probe"}, monotonic() + PATIENCE)
     connection.close()
     return answer
 
@@ -83,25 +104,27 @@ class _Line:
     peer: str
     address: Address
     context: ssl.SSLContext | None
+    heed: Heed
 
     @classmethod
-    def to(cls, me: Identity, address: Address, peer: str) -> _Line:
+    def to(cls, me: Identity, address: Address, peer: str, heed: Heed) -> _Line:
         check_reach(me, address)
-        return cls(me.name, peer, address, me.context(server=False))
+        return cls(me.name, peer, address, me.context(server=False), heed)
 
     def ask(self, said: dict[str, Any], until: float) -> tuple[socket.socket, dict[str, Any]]:
         """A connection to the member and its answer; see `introduce`."""
         return self.introduce(self._connected(until), said, until)
 
     def introduce(
-        self, connection: socket.socket, said: dict[str, Any], until: float
+        self, connected: Connection, said: dict[str, Any], until: float
     ) -> tuple[socket.socket, dict[str, Any]]:
         """The connection, once the member has proved its name, and its answer to what is said.
 
         Raises PeerError where nobody answers until then, somebody else does, or it refuses.
         """
+        connected.wait_for(max(0.1, min(PATIENCE, until - monotonic())), self.heed)
+        connection: socket.socket = connected
         try:
-            connection.settimeout(max(0.1, min(PATIENCE, until - monotonic())))
             connection = begin_tls(connection, self.context)
             answer = self._answer(connection, said)
             if "refused" in answer:
@@ -130,11 +153,11 @@ class _Line:
             found = printable(name)
             raise PeerError(f"{at(self.address)} answers as {found!r}, not as {self.peer!r}")
 
-    def _connected(self, until: float) -> socket.socket:
+    def _connected(self, until: float) -> Connection:
         pause = 0.02
         while True:
             try:
-                return socket.create_connection(self.address, max(0.1, until - monotonic()))
+                return reach(self.address, until, self.heed)
             except OSError as error:
                 if monotonic() + pause >= until:
                     raise PeerError(
@@ -142,7 +165,8 @@ class _Line:
                         " running, and is the port open?"
                     ) from error
             sleep(pause)
-            pause = min(2 * pause, 1.0)
+            self.heed()
+            pause = min(2 * pause, MOST_PAUSE)
 
 
 def check_reach(me: Identity, address: Address) -> None:

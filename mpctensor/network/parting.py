@@ -12,6 +12,7 @@ from contextlib import suppress
 from time import monotonic
 
 LINGER = 1.0  # seconds for last words
+SPILL = 1 << 16, 64  # bytes of one call, calls
 
 
 def cut(connection: socket.socket) -> None:
@@ -30,6 +31,17 @@ def hung_up(connection: socket.socket) -> bool:
         return not socket.socket.recv(connection, 1, socket.MSG_PEEK)
     except OSError:
         return True
+
+
+def spill(connection: socket.socket) -> None:
+    """Throw away some of what has arrived: a peer that sends before it reads gets on."""
+    watch = select.poll()
+    watch.register(connection, select.POLLIN)
+    size, calls = SPILL
+    with suppress(OSError):
+        for _ in range(calls):
+            if not watch.poll(0) or not socket.socket.recv(connection, size):
+                return
 
 
 def part(connection: socket.socket) -> None:

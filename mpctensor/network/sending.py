@@ -7,12 +7,13 @@ import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
 from .tls import sealed
 
 PIECE = 1 << 18  # bytes of one call: the timeout is for progress, not for the whole
+GLANCE = 0.05  # seconds between two looks at what holds up the last words
 LAST = 5.0  # seconds for the thread to notice that the connection was cut
 MOST_WAITING = 1 << 28  # bytes queued for sending before the caller has to wait
 
@@ -184,12 +185,13 @@ class Sender:
         self._begun = None
         self._change.notify_all()
 
-    def _push_all(self, until: float) -> None:
+    def _push_all(self, until: float, hurry: Callable[[], None]) -> None:
         """Send the rest of the frame that was begun, or give it up."""
         watch = select.poll()
         watch.register(self._connection, select.POLLOUT)
         while self._begun is not None and (self.push() or monotonic() < until):
-            watch.poll(1000 * max(0.0, until - monotonic()))
+            watch.poll(1000 * max(0.0, min(GLANCE, until - monotonic())))
+            hurry()
         if self._begun is not None:
             self._drop(self._begun)
 
@@ -207,19 +209,23 @@ class Sender:
                 self._change.notify_all()
             del frame  # and with it the payload
 
-    def finish(self, words: bytes, patience: float) -> None:
-        """Send the last words, and wait until all has left or nothing more can."""
+    def finish(self, words: bytes, patience: float, hurry: Callable[[], None]) -> None:
+        """Send the last words, and wait until all has left or nothing more can.
+
+        hurry: called now and then meanwhile, to make a peer take what waits.
+        """
         until = monotonic() + patience
         if not self._change.acquire(timeout=patience):
             return  # a thread sends, and gets nowhere
         try:
-            self._push_all(until)
+            self._push_all(until, hurry)
             self._connection.settimeout(patience)
             self.send(words, len(words))
             self._finished = True
             self._change.notify_all()
             while self._waiting and not self._failed and monotonic() < until:
-                self._change.wait(max(0.0, until - monotonic()))
+                self._change.wait(max(0.0, min(GLANCE, until - monotonic())))
+                hurry()
         finally:
             self._change.release()
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from .connection import Connection
+
 RECORD = 1 << 14  # bytes that a record carries at most
 FIRST_ROOM, MOST_ROOM = 1 << 14, 1 << 19  # bytes read at once: a stranger's room stays small
 
@@ -21,7 +23,7 @@ def _nothing() -> None:
     pass
 
 
-class TlsSocket(socket.socket):
+class TlsSocket(Connection):
     """A connected socket, taken over from `raw`, on which all that is sent is encrypted.
 
     One thread at a time. A socket's other ways to send and receive are refused: they would pass TLS
@@ -29,9 +31,8 @@ class TlsSocket(socket.socket):
     """
 
     def __init__(self, raw: socket.socket, context: ssl.SSLContext) -> None:
-        timeout = raw.gettimeout()
         super().__init__(raw.family, raw.type, raw.proto, fileno=raw.detach())
-        self.settimeout(timeout)
+        self.waits_like(raw)
         self._arrived, self._leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
         server = context.protocol == ssl.PROTOCOL_TLS_SERVER
         self._tls = context.wrap_bio(self._arrived, self._leaving, server_side=server)
@@ -42,15 +43,20 @@ class TlsSocket(socket.socket):
     def do_handshake(self) -> None:
         """Agree on keys, and check the peer's certificate."""
         try:
-            while True:
-                try:
-                    return self._tls.do_handshake()
-                except ssl.SSLWantReadError:
-                    self._flush()
-                    self._fill()
+            while not self._shaken():
+                self._flush()
+                self._fill()
         finally:  # of a failure, the alert that says why
             with suppress(OSError):
                 self._flush()
+
+    def _shaken(self) -> bool:
+        """Whether the handshake is done; it goes as far as what has arrived lets it."""
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
 
     def getpeercert(self) -> Any:
         """The peer's certificate (see ssl.SSLSocket.getpeercert)."""
@@ -76,10 +82,12 @@ class TlsSocket(socket.socket):
         while got < size:
             try:
                 got += read(size - got, view[got:])  # type: ignore[operator]
+                continue
             except ssl.SSLWantReadError:
-                self._fill()
+                pass  # what ends the wait for more is no consequence of this
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
                 break
+            self._fill()
         return got
 
     def read(self, size: int) -> bytes:
@@ -112,9 +120,10 @@ class TlsSocket(socket.socket):
             try:
                 return self._tls.read(size)
             except ssl.SSLWantReadError:
-                self._fill()
+                pass
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
                 return b""
+            self._fill()
 
     def _refused(self, *_: Any, **__: Any) -> NoReturn:
         raise NotImplementedError("use sendall, recv, read or readinto: this would pass TLS by")

@@ -17,7 +17,7 @@ from time import monotonic, perf_counter
 from torch import Tensor
 
 from ..errors import PeerError, SessionError
-from ..network import Channel, Kind
+from ..network import LOOK, Channel, Kind
 from .corrections import receive_item, width, wire_size
 from .requests import Item, Request
 from .spool import Spool
@@ -27,7 +27,6 @@ AHEAD = "ahead"  # the text of a frame whose requests may wait for those that do
 MOST_AT_ONCE = 256  # requests in one frame
 LARGE = 1 << 26  # bytes of an item that is not read before somebody waits
 HOLD = 5.0  # seconds that it is left on its way: the provider's patience is for progress
-LOOK = 0.2  # seconds of waiting after which we look whether the other parties are there
 SHARE = 0.75  # of the timeout: whoever waits for us must hear of the provider before it is over
 
 

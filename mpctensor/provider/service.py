@@ -14,6 +14,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..errors import PeerError, RequestError, SessionError
 from ..network import Caller, Departure, Identity, Kind, Listener, bytes_of
@@ -28,6 +29,7 @@ from .requests import Request
 from .wire import decode
 
 MOST_SESSIONS = 64
+SHORT = 16  # characters of a session's name that tell it from others
 MOST_QUEUED = 1 << 14  # requests of a session that wait; no more are read meanwhile
 Log = Callable[[str], None]
 
@@ -60,7 +62,7 @@ class Service:
         self._running: dict[str, _Session] = {}
         self._refusals = Refusals(log)
         self._listener = Listener(
-            me, address, self._judge, self._arrived, timeout, self._refusals.say
+            me, address, self._judge, self._arrived, timeout, self._refusals.say, self._tell
         )
         self.port = self._listener.port
 
@@ -84,6 +86,8 @@ class Service:
             return f"the parties served here are {', '.join(self.parties)}, in this order"
         if None in map(contribution, map(topic.get, ("session", "nonce", "seed"))):
             return "the call names no session, nonce and seed"
+        if topic.get("replica", 0) not in range(1 << 16):
+            return "the call names no replica"
         session = str(topic["session"])
         with self._lock:
             if name in self._gathering.get(session, ()) or session in self._running:
@@ -91,6 +95,14 @@ class Service:
             if len(self._running) + len(self._gathering) >= MOST_SESSIONS:
                 return f"{MOST_SESSIONS} sessions are running already"
         return None
+
+    def _tell(self, name: str) -> dict[str, Any]:
+        """The sessions that run, for their parties: the start of each one's name -> its replica."""
+        if name not in self.parties:
+            return {}
+        with self._lock:
+            running = {session[:SHORT]: own.replica for session, own in self._running.items()}
+        return {"sessions": running}
 
     def _arrived(self, caller: Caller) -> None:
         session = str(caller.topic["session"])
@@ -168,6 +180,7 @@ class _Session:
     ) -> None:
         self._dealer = dealer
         self._channels = [caller.channel for caller in callers]
+        self.replica = callers[0].topic.get("replica", 0)
         self._limits, self._quota = limits, Quota(limits)
         self._ended = ended
         self._dealing = threading.Lock()

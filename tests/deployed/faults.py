@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from mpctensor.deployment import load
 from tests.deployed import faulty
 from tests.deployed.processes import Process, ended, parties
 
@@ -22,6 +25,19 @@ def started(config: Path, case: str, names: Iterable[str] = ("alice", "bob")) ->
     for process in processes.values():
         await_word(process)
     return processes
+
+
+@contextmanager
+def deaf(config: Path) -> Iterator[Callable[[], object]]:
+    """In the provider's place one that takes calls and says nothing, as one that was stopped.
+
+    Gives a function that waits until both parties call.
+    """
+    with ExitStack() as stack:
+        address = load(config).provider.address
+        server = stack.enter_context(socket.create_server(address))
+        server.settimeout(LIMIT)
+        yield lambda: [stack.enter_context(server.accept()[0]) for _ in range(2)]
 
 
 def await_word(process: Process, word: str = "here") -> None:

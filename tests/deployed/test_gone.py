@@ -8,8 +8,18 @@ import time
 
 import pytest
 
+from mpctensor.deployment import load
 from tests.deployed import faulty
-from tests.deployed.faults import LIMIT, TIMEOUT, await_word, check_told, last_line, started, struck
+from tests.deployed.faults import (
+    LIMIT,
+    TIMEOUT,
+    await_word,
+    check_told,
+    deaf,
+    last_line,
+    started,
+    struck,
+)
 from tests.deployed.processes import ended, line_up, parties, provider, start
 
 THREE = ("alice", "bob", "carol")
@@ -67,6 +77,30 @@ def test_one_of_three_stops_while_they_train(tmp_path):
     check_told(tmp_path, out, {"alice": said, "carol": said})
 
 
+def test_a_terminated_party(tmp_path):
+    """Plain python ends without a word."""
+    config = quick(tmp_path)
+    with provider(config):
+        out = struck(started(config, "busy"), strike("bob", signal.SIGTERM))
+    check_told(tmp_path, out, {"alice": "PeerError: bob is gone: "})
+    assert out["bob"][0] == -signal.SIGTERM
+
+
+def test_one_of_three_gives_up_while_others_wait_for_a_stopped_one(tmp_path):
+    """carol hears of alice at once, although she waits for bob."""
+    config = line_up(tmp_path, THREE, timeout=10 * LIMIT, startup=20)
+    with provider(config):
+        processes = started(config, "busy", THREE)
+        bob = processes.pop("bob")
+        bob.send_signal(signal.SIGSTOP)
+        try:
+            out = struck(processes, strike("alice", signal.SIGINT))
+        finally:
+            bob.kill()
+            bob.communicate()
+    check_told(tmp_path, out, {"carol": "PeerError: alice gave up: it was interrupted"})
+
+
 @pytest.mark.parametrize("case", ["busy", "interrupted_within"])
 def test_an_interrupted_party(tmp_path, case):
     """Between rounds: what has left of one that was under way could not be told."""
@@ -94,6 +128,47 @@ def test_nobody_else_turns_up(tmp_path):
         out |= ended(parties(config, faulty.__file__, "once", names=["bob"]), LIMIT)
     check_told(tmp_path, out, {"alice": r"PeerError: bob did not call in time; `startup` \(2 s\)"})
     check_told(tmp_path, out, {"bob": "PeerError: alice cannot be reached at 127.0.0.1:"})
+
+
+# While the session gathers
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (signal.SIGKILL, "bob is gone: "),
+        (signal.SIGTERM, "bob is gone: "),
+        (signal.SIGINT, "bob gave up: it was interrupted"),
+    ],
+)
+def test_a_party_ends_while_both_call_the_provider(tmp_path, number, told):
+    config = line_up(tmp_path, timeout=10 * LIMIT, startup=10 * LIMIT)
+    with deaf(config) as both_call:
+        processes = parties(config, faulty.__file__, "once")
+        both_call()
+        out = struck(processes, strike("bob", number))
+    check_told(tmp_path, out, {"alice": f"PeerError: {told}"})
+
+
+def test_a_party_alone_cannot_reach_the_provider(tmp_path):
+    """alice, who can, hears of it before her time is over."""
+    config = quick(tmp_path)
+    text = config.read_text().replace("startup = 20", "startup = 2")
+    bobs = tmp_path / "bob.toml"
+    port = load(config).provider.address[1]
+    with socket.socket() as nobody, provider(config):
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        bobs.write_text(text.replace(f":{port}", f":{nobody.getsockname()[1]}"))
+        files = {"alice": config, "bob": bobs}
+        out = ended(
+            {
+                name: start(file, faulty.__file__, "once", MPCTENSOR_PARTY=name)
+                for name, file in files.items()
+            },
+            LIMIT,
+        )
+    said = r"james cannot be reached at 127.0.0.1:\d+: connection refused"
+    check_told(tmp_path, out, {"alice": f"bob gave up: {said}", "bob": f"PeerError: {said}"})
 
 
 # The provider

@@ -6,7 +6,7 @@ import ssl
 import struct
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
@@ -166,8 +166,17 @@ def peak(status):
 # One name twice
 
 
+def await_listening(address):
+    until = monotonic() + LIMIT
+    while True:
+        with suppress(ConnectionRefusedError):
+            return socket.create_connection(address).close()
+        assert monotonic() < until
+        sleep(0.02)
+
+
 def test_a_second_process_with_a_name(tmp_path):
-    config = line_up(tmp_path, timeout=TIMEOUT, startup=15)
+    config = line_up(tmp_path, timeout=TIMEOUT, startup=10 * LIMIT)
     with provider(config):
         first = parties(config, faulty.__file__, "small", names=["alice", "bob"])
         for process in first.values():
@@ -177,7 +186,23 @@ def test_a_second_process_with_a_name(tmp_path):
             assert process.poll() is None, "the session goes on"
             process.kill()
         ended(first, LIMIT)
-    check_told(tmp_path, late, {"bob": "PeerError: alice cannot be reached"})
+    check_told(tmp_path, late, {"bob": "PeerError: alice takes no calls; james serves"})
+
+
+def test_sessions_of_one_name_side_by_side(tmp_path):
+    """alice, who takes the calls, is there before bob."""
+    config = line_up(tmp_path, timeout=TIMEOUT, startup=15)
+    with provider(config):
+        first = parties(config, faulty.__file__, "small", names=["alice", "bob"])
+        for process in first.values():
+            await_word(process)
+        again = parties(config, faulty.__file__, "once", names=["alice"])
+        await_listening(load(config).parties[0].address)
+        out = ended({**again, **parties(config, faulty.__file__, "once", names=["bob"])}, LIMIT)
+        for process in first.values():
+            process.kill()
+        ended(first, LIMIT)
+    assert [code for code, _, _ in out.values()] == [0, 0], out
 
 
 def test_two_processes_race_for_a_name(tmp_path):

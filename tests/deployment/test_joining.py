@@ -1,16 +1,20 @@
 """How members come together, and what each of them is told where they do not."""
 
+import queue
+import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 import pytest
 
 from mpctensor.deployment import Config, Membership, join, joining, load
 from mpctensor.errors import PeerError, SessionError
-from mpctensor.network import Caller
+from mpctensor.network import Caller, Channel, Kind, Listener, dial, probe
+from mpctensor.network.parting import cut
 from mpctensor.provider import Service
 from mpctensor.transport import Meter
 from tests.deployed.processes import line_up
@@ -18,6 +22,7 @@ from tests.transport.test_network import channels
 
 THREE = ("alice", "bob", "carol")
 SETTINGS = {"base": 2, "precision": 16}
+LONG = dict.fromkeys(THREE, 1000.0)  # `startup`, so that nobody waits it out
 
 
 @pytest.fixture
@@ -94,6 +99,128 @@ def test_who_gives_up_says_why_to_all(config, monkeypatch, error):
         assert f"alice gave up: {why}" in str(found[name]) and "secret" not in str(found[name])
 
 
+# Those that are there already
+
+
+def dialled(config: Config, name: str, to: str) -> Channel:
+    """The channel of one that has called another, and says no more."""
+    topic = {"parties": list(THREE), "replica": 0}
+    member = config.member(to)
+    return dial(config.identity(name), member.address, to, topic, monotonic() + 20, 20)
+
+
+def vanish(channel: Channel) -> None:
+    for connection in (channel.outgoing, channel.incoming):
+        cut(connection)
+
+
+def interrupt(channel: Channel) -> None:
+    channel.close(Kind.ABORT, "it was interrupted")
+
+
+ENDS = {vanish: "bob is gone: ", interrupt: "bob gave up: it was interrupted"}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_who_awaits_a_call_hears_of_one_that_is_there(config, end):
+    found: dict[str, Any] = {}
+    alice = threading.Thread(target=lambda: found.update(joined(config, ["alice"], startup=LONG)))
+    alice.start()
+    end(dialled(config, "bob", "alice"))
+    alice.join(60)
+    assert isinstance(found["alice"], PeerError) and ENDS[end] in str(found["alice"])
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_who_calls_hears_of_one_that_is_there(config, end):
+    """carol has met bob, and calls alice, who does not answer."""
+    order = replace(config, parties=(config.parties[1], config.parties[0], config.parties[2]))
+    met: queue.Queue[Caller] = queue.Queue()
+    bob = config.member("bob")
+    listener = Listener(config.identity("bob"), bob.address, lambda *_: None, met.put, 20)
+    with closing(listener), closing(socket.create_server(config.member("alice").address)):
+        found: dict[str, Any] = {}
+        carol = threading.Thread(
+            target=lambda: found.update(joined(order, ["carol"], startup=LONG))
+        )
+        carol.start()
+        end(met.get(timeout=20).channel)
+        carol.join(60)
+    assert isinstance(found["carol"], PeerError) and ENDS[end] in str(found["carol"])
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_who_awaits_an_introduction_hears_of_another(config, end):
+    """alice has met both, and carol says nothing."""
+    found: dict[str, Any] = {}
+    alice = threading.Thread(target=lambda: found.update(joined(config, ["alice"], startup=LONG)))
+    alice.start()
+    bob, carol = (dialled(config, name, "alice") for name in ("bob", "carol"))
+    bob.receive_json()  # alice introduces herself to all before she listens
+    said = {"settings": SETTINGS, "nonce": "ab" * 32, "public": "cd" * 32, "pair": "ef" * 32}
+    bob.send_json(said)
+    end(bob)
+    alice.join(60)
+    vanish(carol)
+    assert isinstance(found["alice"], PeerError) and ENDS[end] in str(found["alice"])
+
+
+# Another process with one's name
+
+
+@pytest.fixture
+def twin(config, james, monkeypatch) -> Iterator[dict[str, Membership | BaseException]]:
+    """A session that runs, which this process knows nothing of."""
+    found = joined(config)
+    monkeypatch.setattr(joining, "_ours", set())
+    yield found
+    for member in found.values():
+        member.transport.close()
+    found["carol"].provider.close()
+
+
+SERVES = "james serves a session of alice, bob, carol already, in which another process is "
+
+
+@pytest.mark.parametrize("name", ["bob", "carol"])
+def test_who_calls_in_vain_hears_of_its_double(config, twin, name):
+    error = joined(config, [name], startup=LONG)[name]
+    assert isinstance(error, PeerError)
+    assert str(error) == (
+        f"alice takes no calls; {SERVES}{name}; end that one first, or, for a session beside it,"
+        f" start alice before {name}"
+    )
+
+
+def test_who_is_not_called_hears_of_its_double_in_the_end(config, twin):
+    error = joined(config, ["alice"], startup={"alice": 1})["alice"]
+    assert isinstance(error, PeerError)
+    assert str(error).startswith("bob, carol did not call in time; `startup` (1 s)")
+    assert str(error).endswith(f"; {SERVES}alice")
+
+
+def test_a_session_of_ones_own_or_of_another_replica_is_no_double(config, twin, monkeypatch):
+    identity = config.identity("bob")
+    doubles = [joining._Double(config, identity, replica, lambda: None) for replica in (0, 1)]
+    assert [double.hint() for double in doubles] == [f"; {SERVES}bob", ""]
+    nonce = probe(identity, config.provider.address, "james")["sessions"]
+    monkeypatch.setattr(joining, "_ours", set(nonce))
+    assert doubles[0].hint() == ""
+    end = doubles[0].watched("alice")
+    monkeypatch.setattr(joining, "DOUBT", 0)
+    end()
+
+
+@pytest.mark.parametrize("answer", [{}, {"sessions": [1]}, {"sessions": None}])
+def test_a_provider_that_knows_of_no_sessions(config, monkeypatch, answer):
+    monkeypatch.setattr(joining, "probe", lambda *_: answer)
+    assert joining._Double(config, config.identity("bob"), 0, lambda: None).hint() == ""
+
+
+def test_a_provider_that_is_not_there_knows_of_none(config):
+    assert joining._Double(config, config.identity("bob"), 0, lambda: None).hint() == ""
+
+
 def test_who_is_expected():
     """Only once each, and only those who mean this session."""
     reception = joining._Reception({"replica": 0}, {"bob"})
@@ -103,7 +230,7 @@ def test_who_is_expected():
     (one, _), (two, other) = channels(2), channels(2)
     for channel in (one[1], two[1]):
         reception.arrived(Caller("bob", {}, channel))  # both were judged before either came
-    assert reception.channels == {"bob": one[1]} and reception.complete(0)
+    assert reception.channels == {"bob": one[1]} and reception.complete(0, lambda: None)
     assert "is here already" in str(reception.judge("bob", {"replica": 0}))
     with pytest.raises(PeerError):
         other[0].receive()

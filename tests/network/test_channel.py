@@ -9,6 +9,7 @@ import pytest
 
 from mpctensor.errors import PeerError, SessionError
 from mpctensor.network import Channel, Kind
+from mpctensor.network.channel import HEADER
 from mpctensor.network.parting import cut, hung_up
 from tests.transport.test_network import channels
 
@@ -157,13 +158,91 @@ def test_heeding_lets_a_peer_that_is_done_go(either):
     assert here.receive(Kind.OPENING, Kind.BYE).kind is Kind.BYE
 
 
-def test_heeding_a_goodbye_in_the_middle_of_a_round(either):
+def test_heeding_keeps_what_came_before_a_goodbye(either):
+    """It may be the last round's, which one that waits for somebody else has not received yet."""
     here, there = either
-    there.send(Kind.OPENING, [DATA])
+    large = DATA * 40  # a part of it is in buffers of ours, or of the system's
+    there.send(Kind.OPENING, [DATA], text="round")
+    there.send(Kind.OPENING, [large])
+    frame = here.receive(Kind.OPENING)
+    assert here.payload(frame, len(DATA)) == DATA
     there.close()
     await_hanging_up(here)
-    with pytest.raises(PeerError, match="party 1 has ended its session"):
+    for _ in range(2):
         here.heed()
+    assert here.payload(here.receive(Kind.OPENING), len(large)) == large
+    assert here.receive(Kind.BYE).kind is Kind.BYE
+    assert here.received == there.sent + HEADER.size
+
+
+def test_who_has_hung_up_may_not_send_without_end(either, monkeypatch):
+    here, there = either
+    monkeypatch.setattr("mpctensor.network.channel.MOST_LEFT", 1 << 20)
+    cut(there.incoming)
+    there.send(Kind.OPENING, [bytes(1 << 22)])
+    await_hanging_up(here)
+    for _ in range(2):
+        with pytest.raises(PeerError, match="party 1 has hung up and goes on sending"):
+            here.heed()
+
+
+def test_who_waits_for_one_hears_of_another(either):
+    """Before a frame, and in the middle of one; the wait for a peer is not a look at it."""
+    here, there = either
+    gone = PeerError("carol gave up: it was interrupted")
+    looks = iter([None, gone, None, gone])
+
+    def heed() -> None:
+        here.heed()
+        if (error := next(looks)) is not None:
+            raise error
+
+    here.look_around(heed)
+    with pytest.raises(PeerError, match="carol gave up"):
+        here.receive(Kind.OPENING)
+    there.outgoing.sendall(there._packed(Kind.OPENING, "round", len(DATA)) + DATA[:100])
+    frame = here.receive(Kind.OPENING)
+    with pytest.raises(PeerError, match="carol gave up"):
+        here.payload(frame, len(DATA))
+
+
+def test_who_waits_for_an_introduction_hears_of_another(either):
+    here, _ = either
+    looks = iter([None, PeerError("carol is gone")])
+
+    def heed() -> None:
+        if (error := next(looks)) is not None:
+            raise error
+
+    with pytest.raises(PeerError, match="carol is gone"):
+        here.receive_json(monotonic() + 20, heed)
+
+
+def test_heeding_one_that_introduced_itself(either):
+    here, there = either
+    there.send_json({"precision": 16})
+    there.close(Kind.ABORT, "it was interrupted")
+    await_hanging_up(here)
+    for _ in range(2):
+        with pytest.raises(PeerError, match="party 1 gave up: it was interrupted"):
+            here.heed()
+
+
+def test_the_reason_arrives_although_both_were_sending(either):
+    """The peer reads nothing before its own frame has left, and nobody reads that any more."""
+    here, there = either
+    data = bytes(1 << 25)
+    leaving = there.send(Kind.OPENING, [data])
+    here.send(Kind.OPENING, [data])
+    sleep(0.2)  # all buffers are full
+
+    def receive() -> None:
+        leaving.wait_all()
+        there.payload(there.receive(Kind.OPENING), len(data))
+        there.receive(Kind.OPENING)
+
+    caught = at_once([lambda: here.close(Kind.ABORT, "it was interrupted", 20), receive])
+    assert caught[0] is None and "gave up: it was interrupted" in str(caught[1])
 
 
 def test_introductions_may_take_longer_than_the_timeout():

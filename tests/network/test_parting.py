@@ -4,7 +4,7 @@ import socket
 import threading
 
 from mpctensor.network import parting
-from mpctensor.network.parting import cut, part
+from mpctensor.network.parting import cut, part, spill
 from tests.transport.test_network import connections
 
 
@@ -24,6 +24,25 @@ def test_last_words_arrive_although_bytes_are_unread(monkeypatch):
         there.shutdown(socket.SHUT_WR)
         leaving.join(20)
         assert here.fileno() == -1
+
+
+def test_spilling_makes_room_and_waits_for_nothing():
+    here, there = connections()
+    with here, there:
+        there.settimeout(0.2)
+        sent = 0
+        try:
+            while True:
+                sent += there.send(bytes(1 << 16))
+        except TimeoutError:
+            assert sent
+        there.settimeout(20)
+        for _ in range(20):
+            spill(here)
+            there.send(bytes(1 << 16))
+        there.close()
+        here.settimeout(None)
+        spill(here)
 
 
 def test_cutting_wakes_who_reads():

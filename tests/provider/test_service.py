@@ -100,11 +100,28 @@ def test_sessions_run_side_by_side(james):
     assert sum("begins" in line for line in james.lines) == 3
 
 
+def test_a_party_that_asks_is_told_which_sessions_run(james):
+    def told(name):
+        return probe(Identity(name), ("127.0.0.1", james.port), "james").get("sessions")
+
+    assert told("alice") == {}
+    (_, bob), _ = joined(james)
+    again = [Call(james, name, "12" * 32, replica=3) for name in NAMES]
+    for call in again:
+        call.agreed()
+    assert told("bob") == {"ab" * 8: 0, "12" * 8: 3}
+    assert told("mallory") is None
+    bob.channel.close()
+    await_true(lambda: told("alice") == {"12" * 8: 3})
+
+
 REFUSED = {
     "a stranger": ({"name": "mallory"}, "none of the parties served here"),
     "other parties": ({"name": "alice", "parties": ["alice", "eve"]}, "served here are alice, bob"),
     "no nonce": ({"name": "alice", "nonce": "xy"}, "names no session, nonce and seed"),
     "a short seed": ({"name": "alice", "seed": "ab"}, "names no session, nonce and seed"),
+    "no replica": ({"name": "alice", "replica": -1}, "names no replica"),
+    "a long replica": ({"name": "alice", "replica": "1" * 999}, "names no replica"),
 }
 
 
@@ -263,7 +280,7 @@ def test_who_does_not_read_holds_up_itself_alone(james, monkeypatch, text, queue
 def test_who_takes_nothing_for_too_long_is_let_go(james):
     (_, bob), _ = joined(james)
     (session,) = james._running.values()
-    session._channels[-1]._outgoing.settimeout(0.3)
+    session._channels[-1].outgoing.settimeout(0.3)
     bob.channel.send(Kind.REQUESTS, [wire.encode(large(20))])
     await_true(lambda: not james._running)
     assert "bob did not take what was dealt for it" in james.lines[-1]

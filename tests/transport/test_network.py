@@ -188,6 +188,54 @@ def test_one_that_gives_up_says_why_to_all():
         assert isinstance(error, PeerError) and "it has a reason" in str(error)
 
 
+@pytest.mark.parametrize("stuck", ["before its message", "in its message"])
+def test_who_waits_for_one_hears_that_another_gives_up(stuck):
+    """At once, not after the timeout, which is longer than `together` waits."""
+    told = threading.Event()
+
+    def work(transport):
+        if transport.me == 0:
+            try:
+                return transport.open([opening(3, 0, 1000)])
+            finally:
+                told.set()
+        if transport.me == 1:
+            if stuck == "in its message":
+                header = HEADER.pack(MAGIC, Kind.OPENING, 0, 8000, digest(transport, 1000))
+                transport.channels[0].outgoing.sendall(header + bytes(100))
+            assert told.wait(60)
+            return None
+        threading.Event().wait(0.5)
+        return transport.abort("it has a reason")
+
+    found = together(3, work, timeout=1000)[0]
+    assert isinstance(found, PeerError) and str(found) == "party 2 gave up: it has a reason"
+
+
+def digest(transport: NetworkTransport, size: int) -> bytes:
+    """The running check of a first round in which so many words are opened."""
+    transport.agree("round", [(size,)])
+    return transport._check.digest()
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_one_that_is_done_leaves_while_another_is_late(size):
+    """Its last message, which has not been received yet, still counts."""
+
+    def work(transport):
+        if transport.me == 1:  # the message to party 0 is late
+            late, transport.channels = (
+                transport.channels[0],
+                dict(reversed(transport.channels.items())),
+            )
+            send = late.send
+            late.send = lambda *a, **k: (threading.Event().wait(1), send(*a, **k))[1]
+        (value,) = transport.open([opening(3, transport.me, size)])
+        return torch.equal(value, expected(3, size))
+
+    assert together(3, work) == [True] * 3
+
+
 def test_silence():
     def work(transport):
         if transport.me == 1:
