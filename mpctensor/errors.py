@@ -36,5 +36,9 @@ class MissingCheckpointError(SessionError, FileNotFoundError):
     """No party has a checkpoint there yet, so a run may start from the beginning."""
 
 
+class Terminated(SystemExit):
+    """This process was told to end (SIGTERM) and does, as by `sys.exit`; peers are told."""
+
+
 class RequestError(MPCError, ValueError):
     """A request to the provider is malformed, or asks for more than the provider's settings let."""

@@ -13,12 +13,12 @@ from types import FrameType, TracebackType
 from typing import NoReturn
 
 from ..deployment import Config, load
-from ..errors import MPCError, PeerError
+from ..errors import MPCError, PeerError, Terminated
 from ..starting import CONFIG_VARIABLE, PARTIES, PARTY_VARIABLE, PROVIDER
 from . import lifeline, local
 from .usage import Parser, UsageError, add_config, add_name, config_path, names, need_file
 
-INTERRUPTED = 128 + signal.SIGINT
+ENDED = {KeyboardInterrupt: 128 + signal.SIGINT, Terminated: 128 + signal.SIGTERM}
 
 
 def add(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -96,11 +96,11 @@ def run_as(name: str, options: argparse.Namespace) -> int:
     try:
         lifeline.hold()
         _run_script(options.script, options.arguments, options.module)
-    except SystemExit:
-        raise
-    except BaseException as error:  # the session's hook tells the peers, and calls ours
-        sys.excepthook(type(error), error, error.__traceback__)
-        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+    except BaseException as error:
+        if isinstance(error, SystemExit) and not isinstance(error, Terminated):
+            raise
+        sys.excepthook(type(error), error, error.__traceback__)  # a session's tells the peers first
+        return ENDED.get(type(error), 1)
     return 0
 
 
@@ -116,7 +116,7 @@ def _run_script(script: str, arguments: Sequence[str], module: bool) -> None:
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
     """What must be cleaned up is, as after any other end of the script."""
-    raise SystemExit(128 + number)
+    raise Terminated(128 + number)
 
 
 class _Reporter:
@@ -130,11 +130,13 @@ class _Reporter:
     ) -> None:
         if isinstance(error, PeerError):
             lifeline.say_lost_a_peer()
-        if self._traceback or not isinstance(error, MPCError | KeyboardInterrupt):
+        if self._traceback or not isinstance(error, MPCError | KeyboardInterrupt | Terminated):
             trace = _of_script(trace)
             sys.__excepthook__(kind, error.with_traceback(trace), trace)
         elif isinstance(error, KeyboardInterrupt):
             print(f"{self._name}: interrupted", file=sys.stderr)
+        elif isinstance(error, Terminated):
+            print(f"{self._name}: terminated", file=sys.stderr)
         else:
             print(f"{self._name}: {kind.__name__}: {error}", file=sys.stderr)
 

@@ -13,7 +13,7 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
-from ..errors import PeerError, SessionError
+from ..errors import PeerError, SessionError, Terminated
 from ..network import Channel, Departure, Duplex, Frame, Kind, bytes_of
 from .meter import Meter
 from .opening import Opening, join
@@ -212,6 +212,8 @@ def reason(error: BaseException) -> str:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "it was interrupted"
+    if isinstance(error, Terminated):
+        return "it was terminated"
     return f"it met a {type(error).__name__}"
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from mpctensor.command import main
 from tests.command.commands import LIMIT, run, start
+from tests.deployed.faults import await_word, deaf
+from tests.deployed.processes import line_up, provider
 
 TRAIN = """
 import sys
@@ -284,3 +286,71 @@ def test_bad_use_is_one_line(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+# SIGTERM, which the other party hears of
+
+ENDS = """
+import sys, time
+from contextlib import nullcontext
+from pathlib import Path
+import torch
+import mpctensor as mpc
+with mpc.init() if "within" in sys.argv else nullcontext():
+    x = mpc.encrypt(torch.ones(4))
+    print("here", flush=True)
+    while mpc.party() == "bob" and not Path("go").exists():
+        time.sleep(0.02)
+    (x * x).decrypt()
+"""
+
+
+def both(config: Path, folder: Path, *arguments: str) -> dict[str, subprocess.Popen[str]]:
+    """`mpctensor run` of a script at alice and at bob."""
+    script = write(folder, ENDS)
+    return {
+        name: start("run", "--config", config, "--as", name, script, *arguments, cwd=folder)
+        for name in ("alice", "bob")
+    }
+
+
+def check_terminated(runs: dict[str, subprocess.Popen[str]], name: str, go: Path) -> None:
+    """One is told to end, and says so to the other, who goes on."""
+    (other,) = set(runs) - {name}
+    try:
+        runs[name].send_signal(signal.SIGTERM)
+        assert runs[name].communicate(timeout=LIMIT)[1] == f"{name}: terminated\n"
+        assert runs[name].returncode == 143
+        go.touch()
+        said = runs[other].communicate(timeout=LIMIT)[1]
+        assert said == f"{other}: PeerError: {name} gave up: it was terminated\n"
+    finally:
+        for process in runs.values():
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        pytest.param("bob", [], id="between rounds"),
+        pytest.param("bob", ["within"], id="between rounds, in the block of a session"),
+        pytest.param("alice", [], id="in a round"),
+    ],
+)
+def test_a_terminated_party_says_so(tmp_path: Path, name: str, arguments: list[str]) -> None:
+    """alice waits for bob, who is busy elsewhere."""
+    config = line_up(tmp_path, timeout=5 * LIMIT, plain=True)
+    with provider(config):
+        runs = both(config, tmp_path, *arguments)
+        for process in runs.values():
+            await_word(process)
+        check_terminated(runs, name, tmp_path / "go")
+
+
+def test_a_party_that_is_terminated_while_the_session_gathers_says_so(tmp_path: Path) -> None:
+    config = line_up(tmp_path, timeout=5 * LIMIT, startup=5 * LIMIT, plain=True)
+    with deaf(config) as both_call:
+        runs = both(config, tmp_path)
+        both_call()
+        check_terminated(runs, "bob", tmp_path / "go")
