@@ -144,9 +144,10 @@ class Listener:
         """Make a guest leave. The lock is held."""
         guest.dismissed = reason
         self._guests.remove(guest)
-        cut(guest.connection)
         if guest.half is not None:
             del self._halves[guest.half]
+        cut(guest.connection)
+        if guest.half is not None:
             guest.connection.close()
             self._note(f"{guest.half[0]}: half of its call came, but {reason}")
 
