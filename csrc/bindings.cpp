@@ -18,6 +18,7 @@
 #include "cpu.h"
 #include "prg/prg.h"
 #include "ring/conv.h"
+#include "ring/join.h"
 #include "ring/matmul.h"
 #include "ring/pointwise.h"
 #include "truncate/truncate.h"
@@ -91,6 +92,16 @@ void ring_bit_share(std::uintptr_t out, std::uintptr_t plane, std::uintptr_t bet
   ring::pointwise(formula, n, threads);
 }
 
+// The message is bytes that Python holds; short ones are not worth letting others run.
+void ring_join(std::uintptr_t out, const py::buffer& message, bool add) {
+  const py::buffer_info info = message.request();
+  const auto* bytes = static_cast<const unsigned char*>(info.ptr);
+  const std::int64_t n = info.size * info.itemsize / 8;
+  if (n < 4096) return ring::join(mutable_words(out), bytes, n, add);
+  const py::gil_scoped_release others_run;
+  ring::join(mutable_words(out), bytes, n, add);
+}
+
 void bind_ring(py::module_& m) {
   using without_gil = py::call_guard<py::gil_scoped_release>;
   m.def("ring_matmul", &ring_matmul, without_gil());
@@ -101,6 +112,7 @@ void bind_ring(py::module_& m) {
   m.def("ring_square_share", &ring_square_share, without_gil());
   m.def("ring_bit_product_share", &ring_bit_product_share, without_gil());
   m.def("ring_bit_share", &ring_bit_share, without_gil());
+  m.def("ring_join", &ring_join);
 }
 
 // ---------------------------------------------------------------------------------------- prg

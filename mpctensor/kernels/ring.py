@@ -174,6 +174,22 @@ def bit_share(plane: Tensor, beta: Tensor, first: bool, out: Tensor | None = Non
     return out
 
 
+def join(total: Tensor, message: memoryview, first: int = 0, *, add: bool) -> None:
+    """Add (or xor) the words of a message to those of `total` from the `first` on, in place.
+
+    total: contiguous, of any shape. message: whole words that lie side by side. ValueError where
+    they go beyond the end of `total`.
+    """
+    _check_type("total", total)
+    _check_contiguous("total", total)
+    count, rest = divmod(message.nbytes, 8)
+    if rest or first < 0 or first + count > total.numel():
+        raise ValueError(
+            f"`message` of {message.nbytes} bytes does not fit at word {first} of {total.numel()}"
+        )
+    _C.ring_join(total.data_ptr() + 8 * first, message, add)
+
+
 class Geometry:
     """Sizes of one convolution, checked in exact integers; ValueError where they do not fit.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import select
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 
 from .channel import EMPTY, Channel, Kind
 from .connection import ready
@@ -61,24 +60,29 @@ class Duplex:
             pass
 
     def _wait(self, source: Channel | None) -> bool:
-        """Send what the connections take, or wait for them: one step.
+        """Wait until a connection takes something, and send that, or the source has sent something.
 
-        Returns whether the source has something to receive. Raises TimeoutError where it has sent
-        nothing for its timeout, PeerError where nobody is waited for but one that takes nothing.
+        Returns whether it has. Raises TimeoutError where nothing moves for its timeout, PeerError
+        where nobody is waited for but one that takes nothing.
         """
-        moved = [channel.push() for channel in self._leaving]
         self._leaving = [channel for channel in self._leaving if channel.leaving]
-        waited_for = source or next(iter(self._leaving), None)
-        if waited_for is None:
+        if not self._leaving:
             return True
         watch = select.poll()
-        with suppress(ValueError):  # closed by another thread, which the next step finds out
-            for channel in self._leaving:
-                watch.register(channel.outgoing, select.POLLOUT)
-        if source is not None:
-            watch.register(source.incoming, select.POLLIN)
-        patience = 0 if any(moved) else waited_for.patience
-        seen = ready(watch, patience, waited_for.around)
-        if not seen and not any(moved):
+        places = [(channel, channel.outgoing.fileno()) for channel in self._leaving]
+        awaited = source.incoming.fileno() if source is not None else None
+        try:
+            for _, place in places:
+                watch.register(place, select.POLLOUT)
+            if awaited is not None:
+                watch.register(awaited, select.POLLIN)
+        except ValueError:  # another thread has just closed one of them
+            return False
+        waited_for = source or self._leaving[0]
+        seen = {place for place, _ in ready(watch, waited_for.patience, waited_for.around)}
+        if not seen:
             raise waited_for.silent("took") if source is None else TimeoutError
-        return source is not None and any(fd == source.incoming.fileno() for fd, _ in seen)
+        for channel, place in places:
+            if place in seen:
+                channel.push()
+        return awaited in seen

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from hashlib import blake2b
 
-import torch
 from torch import Tensor
 
+from .. import kernels
 from ..errors import PeerError, SessionError, Terminated
 from ..network import Channel, Departure, Duplex, Frame, Kind, bytes_of
 from .meter import Meter
-from .opening import Opening, join
+from .opening import Opening
 
-PIECE = 1 << 15  # words that torch adds on one thread: others are busy with the connection
+PIECE = 1 << 18  # bytes of a message that are read and added at a time
 
 
 class NetworkTransport:
@@ -34,8 +34,7 @@ class NetworkTransport:
         self.meter = meter
         self.failure: str | None = None
         self.duplex = Duplex(channels.values())
-        self.buffer = torch.empty(PIECE, dtype=torch.int64)
-        self.room = bytes_of(self.buffer)
+        self.room = memoryview(bytearray(PIECE))
         self._check = blake2b(nonce, digest_size=16)
         if self.n > 2:  # whoever waits for one party hears of the others
             for channel in channels.values():
@@ -193,17 +192,13 @@ class _Sum:
             return
         if self._total is None and leaving is None:
             self._total = self._own.clone()
-        transport, size = self._transport, self.size
-        into, most = self.total, 8 * PIECE
-        if into.dim() != 1:
-            into = into.view(-1)
-        for begin in range(0, size, most):
-            end = min(size, begin + most)
-            channel.receive_into(transport.room[: end - begin])
+        duplex, total = self._transport.duplex, self.total
+        for begin in range(0, self.size, PIECE):
+            piece = self._transport.room[: min(PIECE, self.size - begin)]
+            channel.receive_into(piece)
             if leaving is not None:
-                transport.duplex.wait(leaving, start + end)
-            window = into if size <= most else into[begin // 8 : end // 8]
-            join(self._how, window, transport.buffer[: window.numel()])
+                duplex.wait(leaving, start + begin + len(piece))
+            kernels.join(total, piece, begin // 8, add=self._how == "add")
 
 
 def reason(error: BaseException) -> str:

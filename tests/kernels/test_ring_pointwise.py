@@ -75,3 +75,30 @@ def test_bad_arguments() -> None:
         kernels.bit_share(plane[:2], a, True)
     with pytest.raises(TypeError, match="`plane`"):
         kernels.bit_share(plane.bool(), a, True)
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_join(n: int) -> None:
+    """Messages at any address, to the whole value or a stretch of it."""
+    value, message = words(n), words(n)
+    sent = memoryview(b"?" + bytes(message.untyped_storage()))[1:]
+    total, mixed = value.clone(), value.clone()
+    kernels.join(total, sent, add=True)
+    kernels.join(mixed, sent, add=False)
+    assert torch.equal(total, value + message) and torch.equal(mixed, value ^ message)
+    wider = torch.zeros(2, n + 3, dtype=torch.int64)
+    kernels.join(wider, sent, n + 5, add=True)
+    flat = wider.view(-1)
+    assert torch.equal(flat[n + 5 : 2 * n + 5], message) and not flat[: n + 5].any()
+
+
+def test_join_refuses_what_does_not_fit() -> None:
+    total = torch.zeros(4, dtype=torch.int64)
+    for size, first in ((40, 0), (8, 4), (12, 0), (8, -1)):
+        with pytest.raises(ValueError, match=f"of {size} bytes does not fit at word {first} of 4"):
+            kernels.join(total, memoryview(bytes(size)), first, add=True)
+    with pytest.raises(ValueError, match="`total` must be contiguous"):
+        kernels.join(torch.zeros(4, 2, dtype=torch.int64).t(), memoryview(bytes(8)), add=True)
+    with pytest.raises(TypeError, match="`total` must be an int64 tensor"):
+        kernels.join(torch.zeros(4), memoryview(bytes(8)), add=True)
+    assert not total.any()
