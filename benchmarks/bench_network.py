@@ -1,5 +1,6 @@
 """Rounds between two processes over TLS, beside bare sockets: latency of small ones, throughput of
-large ones. Certificates are throw-away; needs the extra [deploy]."""
+large ones, and of frames that are received but not added up, as bare sockets do not add either.
+Certificates are throw-away; needs the extra [deploy]."""
 
 from __future__ import annotations
 
@@ -19,10 +20,11 @@ from typing import Any
 import torch
 
 from mpctensor.command.certificates import Authority, Validity, key_pem, new_key, pem
-from mpctensor.network import Caller, Identity, Listener, dial
+from mpctensor.network import Caller, Identity, Kind, Listener, dial
 from mpctensor.transport import Meter, NetworkTransport, Opening
 
 Report = Callable[[str, float, str], None]
+Figures = tuple[float, float, float, float, float]
 HOST = "127.0.0.1"
 SMALL, LARGE, REPEATS = 1000, 10, 9  # rounds of a repetition
 ELEMENTS = 1 << 21  # of a large round: 16 MiB each way at once
@@ -55,18 +57,32 @@ class Line:
     echo: socket.socket
     bare: tuple[ssl.SSLSocket, ssl.SSLSocket]
 
-    def measured(self) -> list[tuple[float, float, float, float]]:
+    def measured(self) -> list[Figures]:
         """Of each repetition: seconds of a small round and of an echo; bytes a second each way of
-        large rounds and of bare sockets."""
+        large rounds, of large frames and of bare sockets."""
         self._rounds(1, 100), self._rounds(ELEMENTS, 1)
         return [
-            (self._rounds(1, SMALL), self._echoes(), self._large(), self._both_ways())
+            (self._rounds(1, SMALL), self._echoes(), *self._large(), self._both_ways())
             for _ in range(REPEATS)
         ]
 
-    def _large(self) -> float:
+    def _large(self) -> tuple[float, float]:
         self._rounds(1, 1)  # both begin at once
-        return 8 * ELEMENTS / self._rounds(ELEMENTS, LARGE)
+        rounds = 8 * ELEMENTS / self._rounds(ELEMENTS, LARGE)
+        self._rounds(1, 1)
+        return rounds, self._frames()
+
+    def _frames(self) -> float:
+        (channel,) = self.transport.channels.values()
+        duplex = self.transport.duplex
+        data, room = memoryview(bytearray(8 * ELEMENTS)), memoryview(bytearray(8 * ELEMENTS))
+        start = perf_counter()
+        for _ in range(LARGE):
+            duplex.send(channel, Kind.OPENING, [data])
+            channel.receive(Kind.OPENING)
+            channel.receive_into(room)
+            duplex.finish()
+        return LARGE * len(data) / (perf_counter() - start)
 
     def _rounds(self, count: int, times: int) -> float:
         me = self.transport.me
@@ -119,7 +135,7 @@ def at_bob(folder: Path, port: int, bare_port: int) -> None:
     channel.close()
 
 
-def at_alice(folder: Path) -> list[tuple[float, float, float, float]]:
+def at_alice(folder: Path) -> list[Figures]:
     arrived: queue.Queue[Caller] = queue.Queue()
     me = identity(folder, "alice")
     context = me.context(server=True)
@@ -150,10 +166,12 @@ def run(report: Report) -> None:
         folder = Path(name)
         certificates(folder)
         repeats = at_alice(folder)
-    small, echo, large, bare = (median(figures) for figures in zip(*repeats, strict=True))
+    small, echo, large, frames, bare = (median(some) for some in zip(*repeats, strict=True))
     report("a round of one element", 1e6 * small, "us")
     report("a round trip of 8 bytes over a bare TCP socket", 1e6 * echo, "us")
     report("a round, times the bare round trip", median(r[0] / r[1] for r in repeats), "x")
     report("a round of 16 MiB, each way at once", large / 1e6, "MB/s")
+    report("a frame of 16 MiB, each way at once", frames / 1e6, "MB/s")
     report("bare TLS sockets, each way at once", bare / 1e6, "MB/s")
-    report("a large round, times bare TLS sockets", median(r[2] / r[3] for r in repeats), "x")
+    report("a large round, times bare TLS sockets", median(r[2] / r[4] for r in repeats), "x")
+    report("a large frame, times bare TLS sockets", median(r[3] / r[4] for r in repeats), "x")

@@ -1,7 +1,8 @@
 """Sending to several peers and receiving from them, by one thread.
 
 Two threads on two directions hand the interpreter's lock to each other all the time. Here the one
-that waits for a peer sends meanwhile: what the connections take at once, and no more.
+that waits for a peer sends meanwhile: what the connections take at once, and no more. Only what is
+so large that encryption and decryption gain by a core each is left to the channel's own thread.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Collection, Sequence
 from .channel import EMPTY, Channel, Kind
 from .connection import ready
 from .sending import Departure
+
+LARGE = 1 << 20  # bytes of a frame that is worth a thread
 
 
 class Duplex:
@@ -36,7 +39,9 @@ class Duplex:
         digest: bytes = EMPTY,
     ) -> Departure:
         """As `Channel.send`; call `finish` before anything else is sent."""
-        departure = channel.begin(kind, payload, text=text, digest=digest)
+        large = sum(map(len, payload)) > LARGE
+        send = channel.send if large else channel.begin
+        departure = send(kind, payload, text=text, digest=digest)
         if channel.leaving:
             channel.push()
             self._leaving.append(channel)

@@ -11,6 +11,12 @@ from tests.network.test_channel import at_once
 LARGE = bytes(range(251)) * (1 << 16)  # 16 MB: far more than the connections hold
 
 
+@pytest.fixture(autouse=True)
+def by_one_thread(monkeypatch):
+    """However large."""
+    monkeypatch.setattr("mpctensor.network.duplex.LARGE", 1 << 40)
+
+
 def receive(channel: Channel) -> bytes:
     return channel.payload(channel.receive(Kind.OPENING), 1 << 26)
 
@@ -32,6 +38,27 @@ def test_large_frames_both_ways_and_small_ones_behind_them(either):
     assert at_once([lambda c=channel: work(c) for channel in either]) == [None, None]
     assert got == {channel.peer: [LARGE, b"small", LARGE[:-1]] for channel in either}
     assert either[0].sent == either[1].received
+
+
+def test_the_largest_frames_leave_by_a_thread_in_their_place(either, monkeypatch):
+    monkeypatch.setattr("mpctensor.network.duplex.LARGE", 1 << 20)
+    here, there = either
+    duplex = Duplex([here])
+    data = [bytes(1 << 20), LARGE, b"small", bytes(1 << 20)]
+    received: list[bytes] = []
+
+    def send() -> None:
+        for payload in data:
+            departure = duplex.send(here, Kind.OPENING, [payload])
+            assert here.leaving <= (len(payload) == 1 << 20)
+            duplex.wait(departure, len(payload))
+            duplex.finish()
+            assert departure.left == departure.size
+
+    def read() -> None:
+        received.extend(receive(there) for _ in data)
+
+    assert at_once([send, read]) == [None, None] and received == data
 
 
 def test_a_payload_may_change_once_it_has_left(either):
