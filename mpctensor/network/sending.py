@@ -7,8 +7,9 @@ import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from time import monotonic
+from typing import Any
 
 from .tls import sealed
 
@@ -19,7 +20,7 @@ MOST_WAITING = 1 << 28  # bytes queued for sending before the caller has to wait
 
 
 class Departure:
-    """How much of a frame has left this process."""
+    """How much of a frame has left its memory: it is sealed, if not sent yet."""
 
     def __init__(self, change: threading.Condition, pieces: list[memoryview | bytes], head: int):
         self.pieces = pieces
@@ -71,8 +72,7 @@ class Sender:
         self._failed = self._finished = False
         self._begun: Departure | None = None
         self._parts: Iterator[list[memoryview | bytes]] = iter(())  # of it, to be sealed
-        self._some: list[memoryview | bytes] = []  # the part that is leaving
-        self._sealed = memoryview(b"")  # what is left of it to send
+        self._sealed = memoryview(b"")  # what is left to send of the part that is leaving
 
     def send(self, whole: bytes, head: int) -> Departure:
         """Send a small frame now, or after what waits. head: bytes of its header."""
@@ -80,8 +80,7 @@ class Sender:
             if self._waiting or self._begun is not None:
                 return self.put([whole], head)
             frame = self._new([whole], head)
-            if not frame.failed:
-                self._try(frame, frame.pieces)
+            self._try(frame, socket.socket.sendall, self._try(frame, sealed, frame.pieces))
             frame.left = frame.size
             return frame
 
@@ -112,21 +111,29 @@ class Sender:
         return frame
 
     def _send(self, frame: Departure) -> None:
-        """Send a frame, telling how far it has come."""
+        """Send a frame, telling how far it has come.
+
+        A part counts before it is sent: two peers that each wait for the start of what leaves,
+        before they read on, must not need room on the connection for the rest of its part.
+        """
         frame.failed = self._failed
         for some in parts(frame.pieces):
-            if not frame.failed:
-                self._try(frame, some)
+            records = self._try(frame, sealed, some)
             with self._change:
                 frame.left += sum(map(len, some))
                 self._change.notify_all()
+            self._try(frame, socket.socket.sendall, records)
         frame.pieces = []  # whoever still holds the frame need not hold the payload
 
-    def _try(self, frame: Departure, some: Sequence[memoryview | bytes]) -> None:
+    def _try(self, frame: Departure, how: Callable[[socket.socket, Any], Any], what: Any) -> Any:
+        """Do something with the connection, unless an earlier try has failed."""
+        if frame.failed:
+            return None
         try:
-            socket.socket.sendall(self._connection, sealed(self._connection, some))
+            return how(self._connection, what)
         except Exception:
             frame.failed = self._failed = True
+            return None
         except BaseException:  # Ctrl-C: what has left is unknown, so nothing may follow it
             frame.failed = self._failed = True
             raise
@@ -163,16 +170,15 @@ class Sender:
 
     def _advance(self, frame: Departure) -> bool:
         if not self._sealed:
-            self._some = next(self._parts)
-            self._sealed = memoryview(sealed(self._connection, self._some))
+            some = next(self._parts)
+            self._sealed = memoryview(sealed(self._connection, some))
+            frame.left += sum(map(len, some))  # see `_send`
         try:
             sent = os.write(self._connection.fileno(), self._sealed)
         except BlockingIOError:
             return False
         self._sealed = self._sealed[sent:]
-        if not self._sealed:
-            frame.left += sum(map(len, self._some))
-        if frame.left == frame.size:
+        if not self._sealed and frame.left == frame.size:
             self._done(frame)
         return True
 
@@ -181,7 +187,7 @@ class Sender:
         self._done(frame)
 
     def _done(self, frame: Departure) -> None:
-        frame.pieces, self._some, self._sealed = [], [], memoryview(b"")
+        frame.pieces, self._parts, self._sealed = [], iter(()), memoryview(b"")
         self._begun = None
         self._change.notify_all()
 

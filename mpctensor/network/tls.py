@@ -146,11 +146,9 @@ class TlsSocket(Connection):
             self._room = memoryview(bytearray(2 * size))
 
 
-def sealed(connection: socket.socket, parts: Sequence[memoryview | bytes]) -> memoryview | bytes:
-    """The parts as they go over the connection."""
-    if isinstance(connection, TlsSocket):
-        return connection.seal(parts)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+def sealed(connection: socket.socket, parts: Sequence[memoryview | bytes]) -> bytes:
+    """The parts as they go over the connection: a copy, so their memory may change."""
+    return connection.seal(parts) if isinstance(connection, TlsSocket) else b"".join(parts)
 
 
 class _Raw(io.RawIOBase):

@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -18,6 +19,18 @@ from mpctensor.transport import Meter, NetworkTransport, Opening
 def connections() -> tuple[socket.socket, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         one = socket.create_connection(server.getsockname())
+        return one, server.accept()[0]
+
+
+def narrow_connections() -> tuple[socket.socket, socket.socket]:
+    """Which hold no more than 50 kB each way."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as failed:
+        one = failed.enter_context(socket.socket())
+        for end in (server, one):
+            for room in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                end.setsockopt(socket.SOL_SOCKET, room, 1 << 13)
+        one.connect(server.getsockname())
+        failed.pop_all()
         return one, server.accept()[0]
 
 
@@ -100,6 +113,19 @@ def test_large_messages_both_ways_at_once(n):
         return [torch.equal(value, expected(n, size, "add", i)) for i, value in enumerate(rounds)]
 
     assert together(n, work) == [[True, True]] * n
+
+
+@pytest.mark.parametrize("sizes", [(12800, 38400), (12800, 200000, 1, 100000, 33000)])
+def test_values_of_uneven_sizes_over_connections_that_hold_little(monkeypatch, sizes):
+    """Neither side needs room there for more than it has read of the other's."""
+    monkeypatch.setattr(f"{__name__}.connections", narrow_connections)
+
+    def work(transport: NetworkTransport) -> list[torch.Tensor]:
+        return transport.open([opening(2, transport.me, size) for size in sizes])
+
+    for found in together(2, work, 5):
+        assert isinstance(found, list), found
+        assert all(map(torch.equal, found, [expected(2, size) for size in sizes]))
 
 
 def test_a_message_is_not_overwritten_before_it_has_left():
