@@ -38,6 +38,8 @@ INLINE = 1 << 15  # bytes that fit every socket buffer: sent by the caller itsel
 MOST_TEXT = 1 << 12
 MOST_JSON = 1 << 14
 MOST_LEFT = 1 << 28  # bytes that connections may hold of a peer that has hung up
+LONG = 1e6  # seconds
+BRIEF = 1.0  # seconds for last words to a peer that is lost
 
 
 class Kind(IntEnum):
@@ -112,6 +114,12 @@ class Channel:
         """Whoever waits for this peer from now on calls `heed` every `LOOK` seconds."""
         self.around = heed
         self.incoming.wait_for(self.patience, heed)
+
+    def never_hurry(self) -> None:
+        """A peer that takes nothing may be busy with another; one that sends nothing is lost."""
+        self.outgoing.wait_for(LONG)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # it would end a connection that has no room
+            self.outgoing.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
 
     # Sending
 
@@ -349,7 +357,8 @@ class Channel:
             self._closed = True
             _OPEN.discard(self)
             try:
-                self._sender.finish(self._packed(kind, text), patience, self._spill)
+                left = patience if self._ended is None else min(patience, BRIEF)
+                self._sender.finish(self._packed(kind, text), left, self._spill)
             finally:
                 for connection in (self.outgoing, self.incoming):
                     cut(connection)

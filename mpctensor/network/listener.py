@@ -240,6 +240,6 @@ def _well_formed(said: dict[str, Any]) -> bool:
     return (
         isinstance(said.get("from"), str)
         and isinstance(said.get("ticket"), str)
-        and said.get("direction") in OPPOSITE
+        and said.get("direction") in tuple(OPPOSITE)  # which looks at what has no hash, too
         and isinstance(said.get("topic"), dict)
     )

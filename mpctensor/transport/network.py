@@ -36,9 +36,10 @@ class NetworkTransport:
         self.duplex = Duplex(channels.values())
         self.room = memoryview(bytearray(PIECE))
         self._check = blake2b(nonce, digest_size=16)
-        if self.n > 2:  # whoever waits for one party hears of the others
+        if self.n > 2:  # whoever waits for one party hears of the others, and keeps them waiting
             for channel in channels.values():
                 channel.look_around(self.heed)
+                channel.never_hurry()
 
     @property
     def wire_bytes(self) -> tuple[int, int]:

@@ -123,6 +123,29 @@ def test_closing_gives_up_on_a_peer_that_takes_nothing(ends):
     assert departure.failed and not here.leaving
 
 
+def test_closing_does_not_wait_long_for_one_that_fell_silent(ends):
+    here, _ = ends
+    here.patience = 0.2
+    here.incoming.settimeout(0.2)
+    here.never_hurry()
+    here.send(Kind.OPENING, [LARGE])
+    with pytest.raises(PeerError, match=r"party 1 sent nothing for 0\.2 s"):
+        here.receive(Kind.OPENING)
+    closing = threading.Thread(target=here.close, kwargs={"patience": 600.0}, daemon=True)
+    closing.start()
+    closing.join(60)
+    assert not closing.is_alive()
+
+
+def test_what_has_left_is_let_go_of(either):
+    here, there = either
+    duplex = Duplex([here])
+    room = bytearray(LARGE)
+    duplex.send(here, Kind.OPENING, [memoryview(room)])
+    assert at_once([duplex.finish, lambda: receive(there)]) == [None, None]
+    room.clear()  # BufferError where a view of it is left
+
+
 def test_nothing_follows_a_frame_that_was_interrupted(ends, monkeypatch):
     here, there = ends
 

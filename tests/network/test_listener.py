@@ -119,6 +119,16 @@ def test_the_same_half_twice(alice: Listener, arrived: "queue.Queue[Caller]") ->
             arrived.get(timeout=20).channel.close()
 
 
+@pytest.mark.parametrize("wrong", [{"direction": []}, {"direction": {}}, {"ticket": 1}])
+def test_a_malformed_introduction_is_answered(alice: Listener, wrong: dict[str, object]) -> None:
+    """Also where what it says has no hash."""
+    said = {"protocol": PROTOCOL, "from": "bob", "to": "alice", "topic": {}}
+    with socket.create_connection((HOST, alice.port), timeout=20) as connection:
+        write(connection, {**said, "ticket": "t", "direction": "out", **wrong})
+        assert read(connection)["refused"] == "the introduction is malformed"
+        assert connection.recv(1) == b""
+
+
 def test_a_listener_that_closes_hangs_up_on_those_who_wait(alice: Listener) -> None:
     with half(alice, "in") as connection:
         alice.close()

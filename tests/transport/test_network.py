@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mpctensor.errors import PeerError, SessionError
-from mpctensor.network import Channel, Kind
+from mpctensor.network import Channel, Kind, bytes_of
 from mpctensor.network.channel import EMPTY, HEADER, MAGIC
 from mpctensor.transport import Meter, NetworkTransport, Opening
 
@@ -260,6 +260,43 @@ def test_one_that_is_done_leaves_while_another_is_late(size):
         return torch.equal(value, expected(3, size))
 
     assert together(3, work) == [True] * 3
+
+
+@pytest.mark.parametrize("size", [100_000, 1_000_000])
+def test_a_message_that_comes_slowly_from_one_does_not_lose_another(size):
+    """Party 2 takes party 1's after it; none is silent for as long as the timeout."""
+
+    def slowly(send: Callable[..., Any], count: int) -> Callable[..., None]:
+        def sendall(data: bytes) -> None:
+            step = -(-len(data) // count)
+            for start in range(0, len(data), step):
+                threading.Event().wait(0.5)
+                send(data[start : start + step])
+
+        return sendall
+
+    def work(transport):
+        if transport.me:
+            (value,) = transport.open([opening(3, transport.me, size)])
+            return torch.equal(value, expected(3, size))
+        frame = [bytes_of(message(0, size))]
+        check = digest(transport, size)
+
+        def talk(channel: Channel) -> None:
+            channel.outgoing.sendall = slowly(channel.outgoing.sendall, 12)
+            head = channel._packed(Kind.OPENING, "slow", len(frame[0]), check)
+            channel.outgoing.sendall(head + bytes(frame[0]))
+
+        threads = [threading.Thread(target=talk, args=(c,)) for c in transport.channels.values()]
+        for thread in threads:
+            thread.start()
+        for channel in transport.channels.values():
+            channel.payload(channel.receive(Kind.OPENING), 1 << 24)
+        for thread in threads:
+            thread.join()
+        return True
+
+    assert together(3, work, timeout=3) == [True] * 3
 
 
 def test_silence():
