@@ -59,6 +59,7 @@ class Service:
         self._startup = startup
         self._lock = threading.Lock()
         self._gathering: dict[str, dict[str, Caller]] = {}
+        self._alarms: dict[str, threading.Timer] = {}  # of the sessions that gather
         self._running: dict[str, _Session] = {}
         self._refusals = Refusals(log)
         self._listener = Listener(
@@ -74,6 +75,9 @@ class Service:
             waiting = [caller for some in self._gathering.values() for caller in some.values()]
             running = list(self._running.values())
             self._gathering.clear()
+            for alarm in self._alarms.values():
+                alarm.cancel()
+            self._alarms.clear()
         for caller in waiting:
             caller.channel.close(Kind.ABORT, "the provider was shut down")
         for session in running:
@@ -113,13 +117,15 @@ class Service:
             else:
                 late = None
                 callers[caller.name] = caller
-            if len(callers) == 1:
+            if session not in self._alarms:
                 alarm = threading.Timer(self._startup, self._give_up, (session,))
                 alarm.daemon = True
                 alarm.start()
+                self._alarms[session] = alarm
             complete = len(callers) == len(self.parties)
             if complete:
                 del self._gathering[session]
+                self._alarms.pop(session).cancel()
         if late is not None:
             self._refusals.say(f"{late.name}: it is in this session already")
             late.channel.close(Kind.ABORT, f"{late.name} is in this session already")
@@ -129,6 +135,7 @@ class Service:
     def _give_up(self, session: str) -> None:
         with self._lock:
             callers = self._gathering.pop(session, {})
+            self._alarms.pop(session, None)
         missing = ", ".join(name for name in self.parties if name not in callers)
         why = f"{missing} did not call within {self._startup:g} s; `startup` sets how long to wait"
         if callers:

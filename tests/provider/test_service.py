@@ -100,6 +100,18 @@ def test_sessions_run_side_by_side(james):
     assert sum("begins" in line for line in james.lines) == 3
 
 
+def test_a_session_that_has_begun_is_waited_for_by_no_thread(james):
+    def alarms() -> int:
+        return sum(isinstance(thread, threading.Timer) for thread in threading.enumerate())
+
+    before = alarms()
+    joined(james)
+    until = monotonic() + 0.5  # less than `startup`
+    while alarms() > before and monotonic() < until:
+        sleep(0.01)
+    assert alarms() <= before
+
+
 def test_a_party_that_asks_is_told_which_sessions_run(james):
     def told(name):
         return probe(Identity(name), ("127.0.0.1", james.port), "james").get("sessions")
