@@ -83,6 +83,7 @@ def movement(model: nn.Module, start: nn.Module) -> list[Tensor]:
     return [(mpc.decrypt(now.detach()) - then).detach() for now, then in pairs]
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     "optimizer",
     [

@@ -1,6 +1,7 @@
 """The tests of the simulated session again, every party and the provider a process of its own.
 
-All parties run the same tests in the same order, in one session over TLS.
+All parties run the same tests in the same order, in one session over TLS: all of them with two
+parties, and with three those that do not take long.
 """
 
 import pytest
@@ -14,11 +15,18 @@ TESTS = (
 )
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("names", [("alice", "bob"), ("alice", "bob", "carol")], ids=["2", "3"])
-def test_the_same_tests_pass(tmp_path, names):
-    command = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not simulated")
-    out = run(tmp_path, *command, *TESTS, names=names, seconds=550)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "names, which",
+    [
+        (("alice", "bob"), "not simulated"),
+        (("alice", "bob", "carol"), "not simulated and not lengthy"),
+    ],
+    ids=["2", "3"],
+)
+def test_the_same_tests_pass(tmp_path, names, which):
+    command = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", which)
+    out = run(tmp_path, *command, *TESTS, names=names, seconds=850)
     assert "plain_tcp" not in (tmp_path / "parties.toml").read_text()
     for name, (code, output, errors) in out.items():
         assert code == 0, f"{name}:\n{output[-4000:]}\n{errors[-2000:]}"

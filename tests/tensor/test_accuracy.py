@@ -11,6 +11,8 @@ from torch import Tensor
 import mpctensor
 from tests.accuracy import BOTH, HIGHEST, ROWS, Row, line, spread
 
+pytestmark = pytest.mark.lengthy
+
 LARGEST_ERROR = 2.0**-12
 BY_NAME = {row.name: row for row in ROWS}
 

@@ -6,6 +6,8 @@ from torch import nn
 
 import mpctensor
 
+pytestmark = pytest.mark.lengthy
+
 OPTIONS = {
     "default": {},
     "decay": {"weight_decay": 0.1},

@@ -11,6 +11,8 @@ import mpctensor
 from mpctensor import SecretLeakError
 from tests.plaintext import assert_close, check, on_grid
 
+pytestmark = pytest.mark.lengthy
+
 Q, K, V = (on_grid(2, 2, 5, 4, seed=seed) for seed in (1, 2, 3))
 CAUSAL = torch.full((5, 5), float("-inf")).triu(1)
 FORMS = {

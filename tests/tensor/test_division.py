@@ -8,6 +8,8 @@ import torch
 import mpctensor
 from tests.plaintext import ULP, check, grid, on_grid
 
+pytestmark = pytest.mark.lengthy
+
 X = torch.cat(
     [on_grid(200, low=-9, high=9), torch.tensor([-2.0, -1.0, 0.0, 1.0, ULP, -ULP, 3.0 - ULP])]
 )

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 import mpctensor
 from tests.plaintext import on_grid
 
+pytestmark = pytest.mark.lengthy
+
 X = on_grid(2, 4, 6, 6)
 FUNCTIONS = {
     "relu": F.relu,

@@ -7,6 +7,8 @@ from torch import nn
 import mpctensor
 from mpctensor.api import SECOND_MOMENTS
 
+pytestmark = pytest.mark.lengthy
+
 SCALE_FREE = {
     "adam": (torch.optim.Adam, {"lr": 0.01}),
     "amsgrad": (torch.optim.Adam, {"lr": 0.01, "amsgrad": True}),

@@ -12,6 +12,8 @@ from torch.optim import lr_scheduler, swa_utils
 import mpctensor
 from tests.plaintext import ULP, on_grid
 
+pytestmark = pytest.mark.lengthy
+
 X, Y = on_grid(16, 5, seed=1), on_grid(16, 2, seed=2)
 
 
