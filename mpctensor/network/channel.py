@@ -35,6 +35,7 @@ HEADER = struct.Struct("<4sBxHQ16s")  # magic, kind, length of text, of payload,
 MAGIC = b"mpc1"
 EMPTY = bytes(16)
 INLINE = 1 << 15  # bytes that fit every socket buffer: sent by the caller itself
+LARGE = 1 << 20  # bytes of a payload that is worth a thread
 MOST_TEXT = 1 << 12
 MOST_JSON = 1 << 14
 MOST_LEFT = 1 << 28  # bytes that connections may hold of a peer that has hung up
@@ -66,13 +67,6 @@ class Frame:
     digest: bytes
 
 
-def _head(reader: Any) -> tuple[bytes, bytes]:
-    """The next frame's header and its text; less where the peer has closed."""
-    head = reader.read(HEADER.size)
-    words = HEADER.unpack(head)[2] if len(head) == HEADER.size else 0
-    return head, reader.read(words) if words <= MOST_TEXT else b""
-
-
 def bytes_of(tensor: Tensor) -> memoryview:
     """The memory of a contiguous tensor as bytes; the view keeps the tensor alive."""
     size = tensor.numel() * tensor.element_size()
@@ -95,7 +89,6 @@ class Channel:
         self._reader: BufferedReader | TlsSocket | BytesIO = reader(
             self.incoming, self._before_waiting
         )
-        self.around: Heed | None = None  # what to do every `LOOK` seconds of waiting
         self.meanwhile: Callable[[Channel], None] | None = None  # what to do before waiting
         self.patience, self._setting = timeout, "timeout"
         self._sender = Sender(self.outgoing)
@@ -112,7 +105,6 @@ class Channel:
 
     def look_around(self, heed: Heed) -> None:
         """Whoever waits for this peer from now on calls `heed` every `LOOK` seconds."""
-        self.around = heed
         self.incoming.wait_for(self.patience, heed)
 
     def never_hurry(self) -> None:
@@ -130,39 +122,21 @@ class Channel:
         *,
         text: str = "",
         digest: bytes = EMPTY,
+        pushed: bool = False,
     ) -> Departure:
         """Send a frame; its payload must not change before it has left, which may be later.
 
-        A peer that is gone is noticed by `receive`, which also finds the reason that it may have
-        given.
+        pushed: what is neither small nor worth a thread leaves when `push` is called, while
+        `leaving` says so. A peer that is gone is noticed by `receive`, which also finds the reason
+        that it may have given.
         """
-        return self._leave(self._sender.put, kind, payload, text, digest)
-
-    def begin(
-        self,
-        kind: Kind,
-        payload: Sequence[memoryview | bytes] = (),
-        *,
-        text: str = "",
-        digest: bytes = EMPTY,
-    ) -> Departure:
-        """As `send`, but what is large leaves when `push` is called, while `leaving` says so."""
-        return self._leave(self._sender.begin, kind, payload, text, digest)
-
-    def _leave(
-        self,
-        how: Callable[[list[memoryview | bytes], int], Departure],
-        kind: Kind,
-        payload: Sequence[memoryview | bytes],
-        text: str,
-        digest: bytes,
-    ) -> Departure:
         size = sum(len(piece) for piece in payload)
         head = self._packed(kind, text, size, digest)
         self.sent += len(head) + size
         if len(head) + size <= INLINE:
             return self._sender.send(b"".join((head, *payload)), len(head))
-        return how([head, *payload], len(head))
+        later = self._sender.begin if pushed and size <= LARGE else self._sender.put
+        return later([head, *payload], len(head))
 
     @property
     def leaving(self) -> bool:
@@ -240,13 +214,11 @@ class Channel:
         return bytes(rest)
 
     def _next(self) -> Frame:
-        head, text = self._read(_head, self._reader)
-        self._counted(len(head), HEADER.size)
-        magic, kind, words, size, digest = HEADER.unpack(head)
+        magic, kind, words, size, digest = HEADER.unpack(self._take(HEADER.size))
         if magic != MAGIC or words > MOST_TEXT or kind not in _KINDS:
             raise self._end(SessionError(f"{self.peer} sent what is no message of a session"))
-        self._counted(len(text), words)
-        return Frame(_KINDS[kind], text.decode(errors="replace"), size, digest)
+        text = self._take(words).decode(errors="replace")
+        return Frame(_KINDS[kind], text, size, digest)
 
     def _skip(self, size: int) -> None:
         while size:
@@ -300,7 +272,7 @@ class Channel:
         until: the time (of `monotonic`) to wait for it, where that is not the timeout. heed: called
         every `LOOK` seconds meanwhile; what it raises ends the wait.
         """
-        usual = self.patience, "timeout", self.around
+        usual = self.patience, "timeout", self.incoming.heed
         if until is not None:
             self._wait_for(max(0.1, until - monotonic()), "startup", heed)
         try:
@@ -317,7 +289,7 @@ class Channel:
             self.meanwhile(self)
 
     def _wait_for(self, seconds: float, setting: str, heed: Heed | None) -> None:
-        self.patience, self._setting, self.around = seconds, setting, heed
+        self.patience, self._setting = seconds, setting
         self.incoming.wait_for(seconds, heed)
 
     def _lost(self, error: OSError) -> PeerError:

@@ -13,11 +13,15 @@ LOOK = 0.2  # seconds without a byte after which we look around, and between two
 Heed = Callable[[], None]  # raises what ends the wait
 
 
+def nothing() -> None:
+    """Nobody to heed, and nothing to do."""
+
+
 class Connection(socket.socket):
     """A socket whose waits, to connect and to receive, are shared with what else goes on."""
 
-    _patience: float | None = None
-    _heed: Heed | None = None
+    patience: float | None = None
+    heed: Heed | None = None
 
     @classmethod
     def of(cls, raw: socket.socket) -> Connection:
@@ -34,13 +38,13 @@ class Connection(socket.socket):
 
         heed: called every `LOOK` seconds meanwhile.
         """
-        self._patience, self._heed = patience, heed
+        self.patience, self.heed = patience, heed
         self.settimeout(_sooner(LOOK, patience) if heed else patience)
 
     def waits_like(self, other: socket.socket) -> None:
         """Take over how another connection waits."""
         if isinstance(other, Connection):
-            self.wait_for(other._patience, other._heed)
+            self.wait_for(other.patience, other.heed)
         else:
             self.wait_for(other.gettimeout())
 
@@ -72,12 +76,12 @@ class Connection(socket.socket):
 
     def _look_around(self, event: int) -> None:
         """What is awaited has not come within `LOOK` seconds; raises TimeoutError in the end."""
-        left = None if self._patience is None else self._patience - LOOK
+        left = None if self.patience is None else self.patience - LOOK
         watch = select.poll()
         watch.register(self, event)
-        if self._heed is not None:
-            self._heed()
-            if ready(watch, left, self._heed):
+        if self.heed is not None:
+            self.heed()
+            if ready(watch, left, self.heed):
                 return
         raise TimeoutError("timed out")
 

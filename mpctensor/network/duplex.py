@@ -14,8 +14,6 @@ from .channel import EMPTY, Channel, Kind
 from .connection import ready
 from .sending import Departure
 
-LARGE = 1 << 20  # bytes of a frame that is worth a thread
-
 
 class Duplex:
     """Sends over channels while its thread receives from them.
@@ -39,9 +37,7 @@ class Duplex:
         digest: bytes = EMPTY,
     ) -> Departure:
         """As `Channel.send`; call `finish` before anything else is sent."""
-        large = sum(map(len, payload)) > LARGE
-        send = channel.send if large else channel.begin
-        departure = send(kind, payload, text=text, digest=digest)
+        departure = channel.send(kind, payload, text=text, digest=digest, pushed=True)
         if channel.leaving:
             channel.push()
             self._leaving.append(channel)
@@ -84,7 +80,7 @@ class Duplex:
         except ValueError:  # another thread has just closed one of them
             return False
         waited_for = source or self._leaving[0]
-        seen = {place for place, _ in ready(watch, waited_for.patience, waited_for.around)}
+        seen = {place for place, _ in ready(watch, waited_for.patience, waited_for.incoming.heed)}
         if not seen:
             raise waited_for.silent("took") if source is None else TimeoutError
         for channel, place in places:

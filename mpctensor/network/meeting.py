@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import PeerError, SessionError
 from .channel import Channel
-from .connection import Connection, Heed, reach
+from .connection import Connection, Heed, nothing, reach
 from .identity import Identity, begin_tls, is_loopback, proved_name, why
 from .introduction import printable, read, write
 from .parting import part
@@ -31,10 +31,6 @@ Address = tuple[str, int]
 Topic = dict[str, Any]  # what a call is about: JSON
 
 
-def _nothing() -> None:
-    """Nobody to heed."""
-
-
 def dial(
     me: Identity,
     address: Address,
@@ -42,7 +38,7 @@ def dial(
     topic: Topic,
     until: float,
     timeout: float,
-    heed: Heed = _nothing,
+    heed: Heed = nothing,
 ) -> Channel:
     """Call a member, again and again until it answers or the time (of `monotonic`) has come.
 
@@ -65,7 +61,7 @@ def probe(
     address: Address,
     peer: str,
     patience: float = PATIENCE,
-    heed: Heed = _nothing,
+    heed: Heed = nothing,
 ) -> dict[str, Any]:
     """Ask a member that listens how it is: {"time": seconds since 1970, "release": of mpctensor}.
 

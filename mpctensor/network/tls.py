@@ -13,14 +13,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from .connection import Connection
+from .connection import Connection, nothing
 
 RECORD = 1 << 14  # bytes that a record carries at most
 FIRST_ROOM, MOST_ROOM = 1 << 14, 1 << 19  # bytes read at once: a stranger's room stays small
-
-
-def _nothing() -> None:
-    pass
 
 
 class TlsSocket(Connection):
@@ -38,7 +34,7 @@ class TlsSocket(Connection):
         self._tls = context.wrap_bio(self._arrived, self._leaving, server_side=server)
         self._room = memoryview(bytearray(FIRST_ROOM))
         self._ahead = memoryview(b"")  # read, and not asked for yet
-        self.meanwhile: Callable[[], None] = _nothing
+        self.meanwhile: Callable[[], None] = nothing
 
     def do_handshake(self) -> None:
         """Agree on keys, and check the peer's certificate."""
@@ -166,7 +162,7 @@ class _Raw(io.RawIOBase):
 
 
 def reader(
-    connection: socket.socket, meanwhile: Callable[[], None] = _nothing
+    connection: socket.socket, meanwhile: Callable[[], None] = nothing
 ) -> TlsSocket | io.BufferedReader:
     """What reads a connection in few calls to the system, however small the parts asked for.
 

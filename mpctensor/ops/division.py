@@ -145,8 +145,9 @@ def _by_secret(size: Share) -> list[Estimate]:
         def step(rest: Share) -> Share:
             r = as_float(rest)
             r = mpc.fit(r) if r.scale * y.unit << spare > FINEST else r
-            out = mpc.divide(_read(r, r.dtype, r.scale * y.unit << spare, r.unit), y, True, True)
-            return mul(_read(mpc.rescale(out, y.unit), torch.int64, 1, 1), 1 << spare)
+            out = mpc.divide(mpc.at_scale(r, 1, r.scale * y.unit << spare), y, True, True)
+            whole = mpc.at_scale(mpc.rescale(out, y.unit), 1, 1)
+            return mul(mpc.relabelled(whole, torch.int64, 1), 1 << spare)
 
         return step
 
@@ -154,12 +155,6 @@ def _by_secret(size: Share) -> list[Estimate]:
         return retag(mpc.rescale(mpc.divide(as_float(rest), y, True, True), 1), torch.int64)
 
     return [about(spare), about(0), about(0), last]
-
-
-def _read(x: Share, dtype: torch.dtype, scale: int, unit: int) -> Share:
-    """The same ring elements at another scale."""
-    parts = x.each(lambda _, part: part.clone())
-    return Share.make(x.session, parts, dtype, scale, unit, x.public)
 
 
 DIVISOR_BITS = 30  # of the scale of public floats that are divided by, at most

@@ -35,7 +35,7 @@ from .rectify import (
 from .reveal import reveal, reveal_value
 from .rounding import ceil, floor, nearest, trunc
 from .running import Prefixes, running
-from .scales import align, fit, fit_all, is_fitted, rescale, room, store
+from .scales import align, at_scale, fit, fit_all, is_fitted, rescale, room, store
 from .smooth import (
     arccos,
     arcsin,
@@ -88,6 +88,7 @@ __all__ = [
     "arcsin",
     "arctan",
     "arctan2",
+    "at_scale",
     "bit_mul",
     "both",
     "bounded",

@@ -14,6 +14,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import PeerError, RequestError, SessionError
@@ -58,8 +59,7 @@ class Service:
         self._limits = limits or Limits()
         self._startup = startup
         self._lock = threading.Lock()
-        self._gathering: dict[str, dict[str, Caller]] = {}
-        self._alarms: dict[str, threading.Timer] = {}  # of the sessions that gather
+        self._gathering: dict[str, _Gathering] = {}
         self._running: dict[str, _Session] = {}
         self._refusals = Refusals(log)
         self._listener = Listener(
@@ -72,14 +72,12 @@ class Service:
         self._listener.close()
         self._refusals.settle()
         with self._lock:
-            waiting = [caller for some in self._gathering.values() for caller in some.values()]
-            running = list(self._running.values())
+            waiting, running = list(self._gathering.values()), list(self._running.values())
             self._gathering.clear()
-            for alarm in self._alarms.values():
-                alarm.cancel()
-            self._alarms.clear()
-        for caller in waiting:
-            caller.channel.close(Kind.ABORT, "the provider was shut down")
+        for gathering in waiting:
+            gathering.alarm.cancel()
+            for caller in gathering.callers.values():
+                caller.channel.close(Kind.ABORT, "the provider was shut down")
         for session in running:
             session.end("the provider was shut down")
 
@@ -94,7 +92,9 @@ class Service:
             return "the call names no replica"
         session = str(topic["session"])
         with self._lock:
-            if name in self._gathering.get(session, ()) or session in self._running:
+            gathering = self._gathering.get(session)
+            here = gathering is not None and name in gathering.callers
+            if here or session in self._running:
                 return f"{name} is in this session already; does a second process use its name?"
             if len(self._running) + len(self._gathering) >= MOST_SESSIONS:
                 return f"{MOST_SESSIONS} sessions are running already"
@@ -111,21 +111,22 @@ class Service:
     def _arrived(self, caller: Caller) -> None:
         session = str(caller.topic["session"])
         with self._lock:
-            callers = self._gathering.setdefault(session, {})
+            gathering = self._gathering.get(session)
+            if gathering is None:
+                alarm = threading.Timer(self._startup, self._give_up, (session,))
+                gathering = self._gathering[session] = _Gathering({}, alarm)
+                alarm.daemon = True
+                alarm.start()
+            callers = gathering.callers
             if caller.name in callers:
                 late = caller
             else:
                 late = None
                 callers[caller.name] = caller
-            if session not in self._alarms:
-                alarm = threading.Timer(self._startup, self._give_up, (session,))
-                alarm.daemon = True
-                alarm.start()
-                self._alarms[session] = alarm
             complete = len(callers) == len(self.parties)
             if complete:
                 del self._gathering[session]
-                self._alarms.pop(session).cancel()
+                gathering.alarm.cancel()
         if late is not None:
             self._refusals.say(f"{late.name}: it is in this session already")
             late.channel.close(Kind.ABORT, f"{late.name} is in this session already")
@@ -134,12 +135,13 @@ class Service:
 
     def _give_up(self, session: str) -> None:
         with self._lock:
-            callers = self._gathering.pop(session, {})
-            self._alarms.pop(session, None)
+            gathering = self._gathering.pop(session, None)
+        if gathering is None:  # it has begun just now, or the provider is shut down
+            return
+        callers = gathering.callers
         missing = ", ".join(name for name in self.parties if name not in callers)
         why = f"{missing} did not call within {self._startup:g} s; `startup` sets how long to wait"
-        if callers:
-            self._refusals.say(f"{', '.join(callers)}: {why}")
+        self._refusals.say(f"{', '.join(callers)}: {why}")
         for caller in callers.values():
             caller.channel.close(Kind.ABORT, why)
 
@@ -171,6 +173,14 @@ class Service:
         with self._lock:
             self._running.pop(name, None)
         self.log(f"session {name[:8]} has ended: {printable(why, MOST_NOTED)}")
+
+
+@dataclass(frozen=True)
+class _Gathering:
+    """A session whose parties call. alarm: goes off where they do not all come in time."""
+
+    callers: dict[str, Caller]
+    alarm: threading.Timer
 
 
 class _Session:

@@ -30,16 +30,8 @@ def combine(how: str, messages: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(messages))
     total: Tensor = messages[0]
     for message in messages[1:]:
-        join(how, total, message)
+        total = total.add_(message) if how == "add" else total.bitwise_xor_(message)
     return total
-
-
-def join(how: str, total: Tensor, message: Tensor) -> None:
-    """Add or xor one more message into the value, in place."""
-    if how == "add":
-        total.add_(message)
-    else:
-        total.bitwise_xor_(message)
 
 
 class Transport(Protocol):

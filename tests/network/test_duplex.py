@@ -14,7 +14,7 @@ LARGE = bytes(range(251)) * (1 << 16)  # 16 MB: far more than the connections ho
 @pytest.fixture(autouse=True)
 def by_one_thread(monkeypatch):
     """However large."""
-    monkeypatch.setattr("mpctensor.network.duplex.LARGE", 1 << 40)
+    monkeypatch.setattr("mpctensor.network.channel.LARGE", 1 << 40)
 
 
 def receive(channel: Channel) -> bytes:
@@ -41,7 +41,7 @@ def test_large_frames_both_ways_and_small_ones_behind_them(either):
 
 
 def test_the_largest_frames_leave_by_a_thread_in_their_place(either, monkeypatch):
-    monkeypatch.setattr("mpctensor.network.duplex.LARGE", 1 << 20)
+    monkeypatch.setattr("mpctensor.network.channel.LARGE", 1 << 20)
     here, there = either
     duplex = Duplex([here])
     data = [bytes(1 << 20), LARGE, b"small", bytes(1 << 20)]
